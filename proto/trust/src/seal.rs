@@ -144,10 +144,8 @@ fn take(key: &LessSafeKey, place: &str, bytes: &[u8]) -> Result<Vec<u8>, Broken>
     let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LENGTH>().ok_or(Broken::NotSealed)?;
     let mut sealed = sealed.to_vec();
     let nonce = Nonce::assume_unique_for_key(*nonce);
-    let length = key
-        .open_in_place(nonce, Aad::from(place.as_bytes()), &mut sealed)
-        .map_err(|_| Broken::Tampered)?
-        .len();
+    let length =
+        key.open_in_place(nonce, Aad::from(place.as_bytes()), &mut sealed).map_err(|_| Broken::Tampered)?.len();
     sealed.truncate(length);
     Ok(sealed)
 }

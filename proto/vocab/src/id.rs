@@ -84,6 +84,8 @@ ids! {
     PolicyId;
     /// One run of one proxy process.
     Boot;
+    /// One request, as it is named to its caller and in the log.
+    RequestId;
 }
 
 #[cfg(test)]

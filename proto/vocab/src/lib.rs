@@ -7,6 +7,9 @@
 //!
 //! This crate never asks the time, rolls dice, or opens anything.
 
+#![deny(clippy::float_arithmetic)]
+
+pub mod bootstrap;
 pub mod dialect;
 pub mod id;
 pub mod key;
@@ -18,9 +21,9 @@ pub mod time;
 pub mod tokens;
 
 pub use dialect::Dialect;
-pub use id::{Boot, KeyId, PolicyId};
+pub use id::{Boot, KeyId, PolicyId, RequestId};
 pub use money::{Money, Price};
-pub use name::{Kind, KeyName, ModelName, ProviderName, ProxyName, TeamName, UpstreamModel, UserName};
+pub use name::{KeyName, Kind, ModelName, ProviderName, ProxyName, TeamName, UpstreamModel, UserName};
 pub use revision::{Digest, Revision};
 pub use secret::{KeyHash, Secret};
 pub use time::Timestamp;

@@ -16,7 +16,9 @@ pub enum BadName {
     Empty,
     #[error("a name has at most {NAME_BYTES_MAX} bytes")]
     TooLong,
-    #[error("a name starts with a letter or digit and goes on with letters, digits and ._:/@+- ; {0:?} is not among them")]
+    #[error(
+        "a name starts with a letter or digit and goes on with letters, digits and ._:/@+- ; {0:?} is not among them"
+    )]
     Character(char),
 }
 

@@ -132,7 +132,9 @@ mod tests {
     #[test]
     fn whatever_differs_gives_another_digest() {
         let one = Digest::of(1, b"name", b"body");
-        for other in [Digest::of(2, b"name", b"body"), Digest::of(1, b"nam", b"ebody"), Digest::of(1, b"name", b"body\0")] {
+        for other in
+            [Digest::of(2, b"name", b"body"), Digest::of(1, b"nam", b"ebody"), Digest::of(1, b"name", b"body\0")]
+        {
             assert_ne!(one, other);
         }
         let many: std::collections::HashSet<_> =

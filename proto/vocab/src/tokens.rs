@@ -14,3 +14,16 @@ pub struct Usage {
     pub output: Tokens,
     pub reasoning: Tokens,
 }
+
+impl Usage {
+    #[must_use]
+    pub fn saturating_add(self, other: Usage) -> Usage {
+        let add = |one: Tokens, two: Tokens| Tokens(one.0.saturating_add(two.0));
+        Usage {
+            input: add(self.input, other.input),
+            cached: add(self.cached, other.cached),
+            output: add(self.output, other.output),
+            reasoning: add(self.reasoning, other.reasoning),
+        }
+    }
+}

@@ -8,7 +8,7 @@ mod convert;
 
 pub use convert::{Malformed, SCHEMA, boot_of, digest_of, digest_resource, resource, row_usage, set_row_usage};
 
-#[expect(missing_debug_implementations, unused_qualifications, clippy::all, reason = "generated")]
+#[cfg_attr(any(feature = "client", feature = "server"), expect(unused_qualifications, reason = "generated"))]
 pub mod v1 {
     include!("gen/turnpike.v1.rs");
 }

@@ -1,0 +1,84 @@
+# The one front door: what is not a target here is not a ritual. `make` alone lists them.
+
+# Absolute, so that whoever we start means the same place. Ours, unless the environment names another.
+export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+TOOLS := $(CARGO_TARGET_DIR)/tools
+# Tools that a machine lacks are put there by tests/setup and found by name.
+export PATH := $(TOOLS)/bin:$(PATH)
+
+CARGO_DENY := $(TOOLS)/bin/cargo-deny
+CARGO_DENY_VERSION := 0.20.2
+
+# One selection of packages and targets for everything that is tested, so that nothing is compiled twice.
+TESTED := --workspace --bins --tests
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
+
+.PHONY: run
+run: ## Build, start both planes on this machine, and say how to call them
+	cargo build -p cli -p proxy -p server
+	@exec $(CARGO_TARGET_DIR)/debug/turnpike up --data-dir data
+
+.PHONY: build
+build: ## The three binaries as they are meant to be run: target/release/turnpike*
+	cargo build --release -p cli -p proxy -p server
+
+.PHONY: dist
+dist: ## The same with everything the optimiser has: target/dist/turnpike*; slow to build
+	cargo build --profile dist -p cli -p proxy -p server
+
+.PHONY: test
+test: test-rust test-clients ## Everything: units, laws, drift, house rules, real binaries, real etcd, real SDKs
+
+.PHONY: test-rust
+test-rust: test-tools
+	cargo build $(TESTED)
+	cargo test --workspace
+
+.PHONY: test-unit
+test-unit: test-tools ## What needs no binaries: units, laws, drift, house rules
+	cargo test --workspace --exclude e2e
+	cargo test --workspace --test tidy --test schema
+
+.PHONY: test-e2e
+test-e2e: test-tools ## The real binaries over loopback; only=NAME runs those whose name contains it
+	cargo build $(TESTED)
+	cargo test --workspace --test e2e -- $(only)
+
+.PHONY: test-clients
+test-clients: ## The real openai SDKs for Python and Node against `turnpike up`
+	cargo build $(TESTED)
+	tests/clients/run
+
+.PHONY: test-tools
+test-tools:
+	@tests/setup etcd
+
+.PHONY: lint
+lint: $(CARGO_DENY) ## Formatting, clippy without a warning, and what the dependency tree may hold
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(CARGO_DENY) check --hide-inclusion-graph bans licenses sources
+
+# Unoptimised: it runs for a second and would take minutes to build otherwise.
+$(CARGO_DENY):
+	CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_STRIP=true \
+		cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --debug --root $(TOOLS)
+
+.PHONY: fmt
+fmt: ## Format everything
+	cargo fmt --all
+
+.PHONY: proto
+proto: ## Generate proto/wire/src/gen from proto/schema
+	UPDATE_GENERATED=1 cargo test --workspace --test schema
+
+.PHONY: docs
+docs: ## The code's own documentation, private items included: target/doc
+	cargo doc --workspace --no-deps --document-private-items
+
+.PHONY: check-bare
+check-bare: ## Build with nothing on the PATH but Rust, a C compiler and the shell's own tools
+	tests/bare cargo build $(TESTED)

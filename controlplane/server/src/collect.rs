@@ -1,0 +1,191 @@
+//! From what proxies report to what the usage log holds: counted once, however often it is sent.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use vocab::ProxyName;
+use wire::usage_server::Usage;
+use wire::{Receipt, UsageReport, UsageRow};
+
+use crate::stop::Stop;
+use crate::stream::{Gate, Guest};
+use crate::telemetry::Metrics;
+use crate::usage::{Appended, UsageLog};
+
+/// Reports that are written at once.
+const BATCH: usize = 64;
+const WAITING: usize = 256;
+const RECEIPTS: usize = 64;
+const ROWS_MAX: usize = 100_000;
+/// No honest sum of a minute comes near; sums of such numbers stay within what a store can count.
+const NUMBER_MAX: u64 = 1 << 50;
+
+/// One report, and where its receipt goes.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    report: UsageReport,
+    out: mpsc::Sender<Result<Receipt, Status>>,
+    /// Says that a report of this stream was not taken. None after it may be taken then: it would look as if the lost
+    /// one had been.
+    broken: Arc<watch::Sender<bool>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Collector {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) posted: mpsc::Sender<Posted>,
+    pub(crate) stop: Stop,
+}
+
+pub(crate) fn post_box() -> (mpsc::Sender<Posted>, mpsc::Receiver<Posted>) {
+    mpsc::channel(WAITING)
+}
+
+#[tonic::async_trait]
+impl Usage for Collector {
+    type ReportStream = ReceiverStream<Result<Receipt, Status>>;
+
+    async fn report(&self, request: Request<Streaming<UsageReport>>) -> Result<Response<Self::ReportStream>, Status> {
+        let guest = self.gate.admit(&request)?;
+        let (out, receipts) = mpsc::channel(RECEIPTS);
+        let collector = self.clone();
+        tokio::spawn(async move {
+            if let Err(status) = collector.read(&guest, request.into_inner(), &out).await {
+                tracing::warn!(why = status.message(), "a usage stream ends");
+                // Nobody may be there to hear it.
+                _ = out.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receipts)))
+    }
+}
+
+impl Collector {
+    async fn read(
+        &self,
+        guest: &Guest,
+        mut inbound: Streaming<UsageReport>,
+        out: &mpsc::Sender<Result<Receipt, Status>>,
+    ) -> Result<(), Status> {
+        let mut speaker: Option<(ProxyName, u64)> = None;
+        let broken = Arc::new(watch::Sender::new(false));
+        let mut is_broken = broken.subscribe();
+        loop {
+            let report = tokio::select! {
+                report = inbound.message() => report?,
+                () = self.stop.wanted() => return Err(Status::unavailable("this control plane is stopping")),
+                _ = is_broken.wait_for(|broken| *broken) => {
+                    return Err(Status::unavailable("usage cannot be made durable now, send it again"));
+                }
+                () = out.closed() => return Ok(()),
+            };
+            let Some(report) = report else { return Ok(()) };
+            let (name, boot) = match &speaker {
+                Some(speaker) => speaker,
+                None => speaker.insert((guest.name(&report.proxy)?, report.boot)),
+            };
+            if name.as_str() != report.proxy || *boot != report.boot {
+                return Err(Status::permission_denied("a usage stream speaks for one run of one proxy"));
+            }
+            check(&report).map_err(Status::invalid_argument)?;
+            let posted = Posted { report, out: out.clone(), broken: Arc::clone(&broken) };
+            self.posted.send(posted).await.map_err(|_| Status::unavailable("this control plane is stopping"))?;
+        }
+    }
+}
+
+fn check(report: &UsageReport) -> Result<(), String> {
+    if report.seq == 0 {
+        return Err("reports are numbered from 1".to_owned());
+    }
+    if ROWS_MAX < report.rows.len() {
+        return Err(format!("a report has at most {ROWS_MAX} rows"));
+    }
+    match report.rows.iter().position(|row| !is_plausible(row)) {
+        Some(row) => Err(format!("row {row} of report {} has a number or a name that cannot be", report.seq)),
+        None => Ok(()),
+    }
+}
+
+fn is_plausible(row: &UsageRow) -> bool {
+    let numbers = [
+        row.minute,
+        row.requests,
+        row.errors,
+        row.tokens_input,
+        row.tokens_cached,
+        row.tokens_output,
+        row.tokens_reasoning,
+        row.unreported,
+    ];
+    let names = [&row.team, &row.user, &row.model, &row.provider, &row.upstream_model];
+    numbers.iter().all(|number| *number <= NUMBER_MAX)
+        && row.cost_nanodollars <= NUMBER_MAX.saturating_mul(1 << 10)
+        && names.iter().all(|name| name.len() <= vocab::name::NAME_BYTES_MAX && !name.contains(char::is_control))
+}
+
+/// Makes reports durable, many with one write, until nobody can post any more.
+pub(crate) async fn collect(log: Arc<dyn UsageLog>, mut posted: mpsc::Receiver<Posted>, metrics: Arc<Metrics>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while posted.recv_many(&mut batch, BATCH).await > 0 {
+        let (reports, streams): (Vec<_>, Vec<_>) = batch
+            .drain(..)
+            .filter(|posted| !*posted.broken.borrow())
+            .map(|Posted { report, out, broken }| (report, (out, broken)))
+            .unzip();
+        match log.append(&reports).await {
+            Ok(appended) => {
+                for ((report, (out, _)), appended) in reports.iter().zip(&streams).zip(appended) {
+                    note(&metrics, report, appended);
+                    // A receipt covers those before it: one that finds no room, or nobody, is made up for by the next.
+                    _ = out.try_send(Ok(Receipt { seq: appended.durable_seq }));
+                }
+            }
+            Err(why) => {
+                tracing::warn!(%why, reports = reports.len(), "usage cannot be made durable; proxies keep it and send it again");
+                for (_, broken) in streams {
+                    broken.send_replace(true);
+                }
+            }
+        }
+    }
+}
+
+fn note(metrics: &Metrics, report: &UsageReport, appended: Appended) {
+    if appended.gap > 0 {
+        let (proxy, seq, gap) = (&report.proxy, report.seq, appended.gap);
+        tracing::warn!(proxy, seq, gap, "reports are missing before this one");
+    }
+    if appended.repeated {
+        metrics.usage_repeated.add(1);
+    } else {
+        metrics.usage_reports.add(1);
+        metrics.usage_rows.add(u64::try_from(report.rows.len()).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(row: UsageRow) -> UsageReport {
+        UsageReport { proxy: "a".into(), boot: 1, seq: 1, rows: vec![row] }
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_counted() {
+        let plain = UsageRow { requests: 2, errors: 1, model: "gpt".into(), ..UsageRow::default() };
+        assert_eq!(check(&report(plain.clone())), Ok(()));
+        for bad in [
+            UsageRow { tokens_input: u64::MAX, ..plain.clone() },
+            UsageRow { cost_nanodollars: u64::MAX, ..plain.clone() },
+            UsageRow { model: "x".repeat(201), ..plain.clone() },
+            UsageRow { team: "a\nb".into(), ..plain.clone() },
+        ] {
+            assert!(check(&report(bad.clone())).is_err(), "{bad:?}");
+        }
+        assert!(check(&UsageReport { seq: 0, ..report(plain) }).is_err());
+    }
+}

@@ -1,0 +1,177 @@
+//! Updates as bytes: encoded once, shared by all who need the same one.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use prost::Message as _;
+use registry::{Delta, merge};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::publish::{Latest, Point};
+
+/// What a part weighs at most, but for a single row that weighs more by itself.
+const PART_BYTES_MAX: usize = 1 << 20;
+/// Proxies are mostly at the same point; a few are a step behind.
+const KEPT: usize = 8;
+/// So long nobody wanted everything: then its bytes are let go.
+const UNWANTED: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// `None` is from nothing.
+    from: Option<Point>,
+    pub(crate) to: Point,
+    pub(crate) parts: Vec<Bytes>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Updates {
+    latest: Arc<Latest>,
+    deltas: Mutex<VecDeque<Arc<Encoded>>>,
+    full: AsyncMutex<Option<(Instant, Arc<Encoded>)>>,
+}
+
+/// What somebody at a point needs.
+#[derive(Debug)]
+pub(crate) enum Need {
+    Nothing,
+    Delta(Arc<Encoded>),
+    Everything,
+}
+
+impl Updates {
+    pub(crate) fn new(latest: Arc<Latest>) -> Updates {
+        Updates { latest, deltas: Mutex::default(), full: AsyncMutex::default() }
+    }
+
+    pub(crate) fn need(&self, from: Point) -> Need {
+        let mut kept = self.deltas.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((deltas, to)) = self.latest.since(from) else { return Need::Everything };
+        if to == from {
+            return Need::Nothing;
+        }
+        let same = kept.iter().find(|encoded| encoded.from == Some(from) && encoded.to == to);
+        if let Some(same) = same {
+            return Need::Delta(Arc::clone(same));
+        }
+        let encoded = Arc::new(encode(self.latest.store(), Some(from), to, one(&deltas)));
+        kept.push_front(Arc::clone(&encoded));
+        kept.truncate(KEPT);
+        Need::Delta(encoded)
+    }
+
+    /// Everything, as of now or as of so short a while ago that a delta leads from there to now: a crowd of proxies that
+    /// all need everything costs one encoding.
+    pub(crate) async fn everything(&self) -> Arc<Encoded> {
+        let mut kept = self.full.lock().await;
+        if let Some((wanted, encoded)) = kept.as_mut()
+            && self.latest.remembers(encoded.to)
+        {
+            *wanted = Instant::now();
+            return Arc::clone(encoded);
+        }
+        let latest = Arc::clone(&self.latest);
+        let encode_all = move || {
+            let (delta, to) = latest.full();
+            encode(latest.store(), None, to, delta)
+        };
+        let encoded = match tokio::task::spawn_blocking(encode_all.clone()).await {
+            Ok(encoded) => encoded,
+            // The runtime is on its way down.
+            Err(_) => encode_all(),
+        };
+        let encoded = Arc::new(encoded);
+        *kept = Some((Instant::now(), Arc::clone(&encoded)));
+        encoded
+    }
+
+    /// Lets go of what nobody has wanted for a while.
+    pub(crate) async fn tidy(&self) {
+        let mut kept = self.full.lock().await;
+        *kept = kept.take().filter(|(wanted, _)| wanted.elapsed() < UNWANTED);
+    }
+}
+
+fn one(deltas: &[Arc<Delta>]) -> Delta {
+    match deltas {
+        [delta] => Delta::clone(delta),
+        deltas => merge(deltas.iter().map(|delta| &**delta)),
+    }
+}
+
+/// Parts carry rows until they are full; each says the whole way it is a part of.
+fn encode(store: &str, from: Option<Point>, to: Point, delta: Delta) -> Encoded {
+    let empty = || wire::Update {
+        store: store.to_owned(),
+        from: from.map_or(0, |from| from.revision.0),
+        to: to.revision.0,
+        digest: Bytes::copy_from_slice(&to.digest.to_bytes()),
+        more: true,
+        ..wire::Update::default()
+    };
+    let (mut parts, mut part, mut bytes) = (Vec::new(), empty(), 0usize);
+    let mut make_room = |part: &mut wire::Update, weight: usize| {
+        if PART_BYTES_MAX < bytes.saturating_add(weight) && bytes > 0 {
+            parts.push(std::mem::replace(part, empty()));
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(weight);
+    };
+    // A length and a tag, at most, come to what a row itself weighs.
+    for removal in delta.removals {
+        make_room(&mut part, removal.encoded_len().saturating_add(8));
+        part.removals.push(removal);
+    }
+    for upsert in delta.upserts {
+        make_room(&mut part, upsert.encoded_len().saturating_add(8));
+        part.upserts.push(upsert);
+    }
+    part.more = false;
+    parts.push(part);
+    Encoded { from, to, parts: parts.iter().map(|part| Bytes::from(part.encode_to_vec())).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vocab::{Digest, Kind, Revision};
+
+    fn row(n: u32, body: usize) -> wire::Resource {
+        let id = n.to_be_bytes().to_vec();
+        wire::Resource { kind: Kind::Key.number(), id: id.into(), body: vec![7; body].into(), keep_last_good: false }
+    }
+
+    fn decoded(delta: Delta) -> Vec<wire::Update> {
+        let to = Point { epoch: 0, revision: Revision(9), digest: Digest(5) };
+        let encoded = encode("store", None, to, delta);
+        encoded.parts.iter().map(|part| wire::Update::decode(part.clone()).unwrap()).collect()
+    }
+
+    #[test]
+    fn nothing_to_tell_is_still_one_part() {
+        let parts = decoded(Delta::default());
+        assert_eq!(parts.len(), 1);
+        assert_eq!((parts[0].from, parts[0].to, parts[0].more), (0, 9, false));
+        assert_eq!(parts[0].digest.len(), 16);
+    }
+
+    #[test]
+    fn parts_are_bounded_complete_and_only_the_last_is_the_last() {
+        let upserts: Vec<_> = (0..50_000).map(|n| row(n, 60)).collect();
+        let removals: Vec<_> = (0..50_000u32).map(|n| wire::Ref { kind: 4, id: n.to_be_bytes().to_vec().into() }).collect();
+        let parts = decoded(Delta { upserts: upserts.clone(), removals: removals.clone(), digest: Digest(5) });
+        assert!(parts.len() > 3);
+        assert!(parts.iter().all(|part| part.encoded_len() <= PART_BYTES_MAX + 100));
+        assert!(parts.iter().rev().skip(1).all(|part| part.more) && !parts.last().unwrap().more);
+        assert_eq!(parts.iter().flat_map(|part| part.upserts.clone()).collect::<Vec<_>>(), upserts);
+        assert_eq!(parts.iter().flat_map(|part| part.removals.clone()).collect::<Vec<_>>(), removals);
+    }
+
+    #[test]
+    fn a_row_larger_than_a_part_travels_alone() {
+        let parts = decoded(Delta { upserts: vec![row(1, 10), row(2, 2 << 20), row(3, 10)], ..Delta::default() });
+        assert_eq!(parts.iter().map(|part| part.upserts.len()).collect::<Vec<_>>(), [1, 1, 1]);
+    }
+}

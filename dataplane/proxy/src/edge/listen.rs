@@ -1,0 +1,202 @@
+//! One core's listener: many sockets on one address, the kernel deals out connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Limits;
+use crate::edge::doors;
+use crate::edge::drain::Stopping;
+use crate::edge::socket::{Progress, Socket};
+use crate::gateway::Core;
+
+const BACKLOG: i32 = 4096;
+const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
+const HEADERS_MAX: usize = 100;
+const HEAD_BYTES_MAX: usize = 32 << 10;
+const H2_STREAMS_MAX: u32 = 128;
+const H2_RESETS_PENDING_MAX: usize = 20;
+/// What an HTTP/2 client opens with; nothing in HTTP/1 begins like it.
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// Binds so that every core can bind the same address.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<RawSocket> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// Accepts until told to stop, then waits for the connections to end.
+pub(crate) async fn serve(core: Rc<Core>, listener: TcpListener, tls: Option<TlsAcceptor>, mut stopping: Stopping) {
+    let mut connections = JoinSet::new();
+    let mut stop = stopping.clone();
+    let mut told = pin!(stopping.wait());
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut told => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => admit(&core, stream, tls.clone(), &stop, &mut connections),
+                // Out of file descriptors, most likely: those in use must end first.
+                Err(why) => {
+                    tracing::warn!(%why, "cannot accept");
+                    sleep(Duration::from_millis(50)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    stop.wait().await;
+    while connections.join_next().await.is_some() {}
+}
+
+fn admit(
+    core: &Rc<Core>,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    stopping: &Stopping,
+    connections: &mut JoinSet<()>,
+) {
+    let seat = Seat::take(core);
+    if seat.number > core.gateway.limits.connections_max {
+        return;
+    }
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    connections.spawn_local(converse(Rc::clone(core), stream, tls, stopping.clone(), seat));
+}
+
+/// Counts a connection for as long as it lives.
+struct Seat {
+    core: Rc<Core>,
+    number: usize,
+}
+
+impl Seat {
+    fn take(core: &Rc<Core>) -> Seat {
+        let number = core.gateway.life.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Seat { core: Rc::clone(core), number }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.core.gateway.life.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn converse(core: Rc<Core>, stream: TcpStream, tls: Option<TlsAcceptor>, stopping: Stopping, seat: Seat) {
+    let progress = Progress::new();
+    let limits = core.gateway.limits;
+    // HTTP/2 has frames that belong to no request, so only the longer patience applies to it.
+    let patience = |second: bool| if second { Limits { head: limits.idle, ..limits } } else { limits };
+    match tls {
+        None => {
+            let second = matches!(timeout(limits.idle, opens_with_preface(&stream)).await, Ok(Ok(true)));
+            let socket = Socket::new(stream, Rc::clone(&progress), patience(second));
+            speak(core, socket, progress, second, stopping).await;
+        }
+        Some(acceptor) => {
+            let Ok(Ok(stream)) = timeout(TLS_HANDSHAKE, acceptor.accept(stream)).await else { return };
+            let second = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let socket = Socket::new(stream, Rc::clone(&progress), patience(second));
+            speak(core, socket, progress, second, stopping).await;
+        }
+    }
+    drop(seat);
+}
+
+/// Looks without taking. An HTTP/1 caller is told apart by its first byte, in nearly every case.
+async fn opens_with_preface(stream: &TcpStream) -> io::Result<bool> {
+    let mut start = [0u8; 16];
+    loop {
+        let seen = stream.peek(&mut start).await?;
+        let seen = start.get(..seen).unwrap_or_default();
+        if seen.is_empty() || !H2_PREFACE.starts_with(seen) {
+            return Ok(false);
+        }
+        if seen.len() == H2_PREFACE.len() {
+            return Ok(true);
+        }
+        // Some of the preface: readiness does not change until more arrives, so look again a little later.
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn speak<S>(core: Rc<Core>, socket: Socket<S>, progress: Rc<Progress>, second: bool, mut stopping: Stopping)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let service = service_fn(move |request| {
+        let (core, progress) = (Rc::clone(&core), Rc::clone(&progress));
+        doors::enter(core, progress, request)
+    });
+    let io = TokioIo::new(socket);
+    // How a connection ends is the caller's affair; what happened to its requests is in their records.
+    if second {
+        let mut builder = http2::Builder::new(Here);
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(H2_STREAMS_MAX)
+            .max_pending_accept_reset_streams(H2_RESETS_PENDING_MAX)
+            .max_header_list_size(16 << 10);
+        let mut connection = pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = stopping.wait() => connection.as_mut().graceful_shutdown(),
+        }
+        _ = connection.await;
+    } else {
+        let mut builder = http1::Builder::new();
+        builder.max_headers(HEADERS_MAX).max_header_size(HEAD_BYTES_MAX);
+        let mut connection = pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = stopping.wait() => connection.as_mut().graceful_shutdown(),
+        }
+        _ = connection.await;
+    }
+}
+
+/// Runs the parts of an HTTP/2 connection on the core that accepted it.
+#[derive(Clone, Copy)]
+struct Here;
+
+impl<F> Executor<F> for Here
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, future: F) {
+        spawn_local(future);
+    }
+}
+
+/// TLS for the doors, with both HTTP versions on offer.
+pub(crate) fn acceptor(identity: &trust::Identity) -> Result<TlsAcceptor, trust::BadTls> {
+    let mut config = trust::server_config(identity, None)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

@@ -1,0 +1,56 @@
+//! Dialling a provider: resolve, check every address, connect to a checked one, shake hands.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use policy::{Http, Scheme};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::upstream::address;
+use crate::upstream::link::{Link, Trouble, Wire, innermost};
+
+pub(crate) async fn dial(http: &Http, tls: &Arc<ClientConfig>) -> Result<Link, Trouble> {
+    let wire = timeout(http.timeouts.connect, reach(http, tls)).await;
+    let wire = wire.unwrap_or(Err(Trouble::ConnectTimeout(http.timeouts.connect)))?;
+    Link::open(wire, http.timeouts.idle).await
+}
+
+async fn reach(http: &Http, tls: &Arc<ClientConfig>) -> Result<Wire, Trouble> {
+    let stream = connect(&resolve(http).await?).await?;
+    stream.set_nodelay(true).map_err(|why| Trouble::Connect(why.to_string()))?;
+    match http.scheme {
+        Scheme::Http => Ok(Wire::Plain(stream)),
+        Scheme::Https => {
+            let name = ServerName::try_from(http.host.clone()).map_err(|why| Trouble::Tls(why.to_string()))?;
+            let connector = TlsConnector::from(Arc::clone(tls));
+            let stream = connector.connect(name, stream).await.map_err(|why| Trouble::Tls(innermost(&why)))?;
+            Ok(Wire::Tls(Box::new(stream)))
+        }
+    }
+}
+
+/// Only addresses that may be dialled; if one of them may not, none is: a name that points at both is up to no good.
+async fn resolve(http: &Http) -> Result<Vec<SocketAddr>, Trouble> {
+    let found = lookup_host((http.host.as_str(), http.port)).await.map_err(|why| Trouble::Name(why.to_string()))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    match addresses.iter().find(|address| !address::may_dial(address.ip(), http.allow_link_local)) {
+        Some(address) => Err(Trouble::Forbidden(address.ip())),
+        None if addresses.is_empty() => Err(Trouble::Name("no address".into())),
+        None => Ok(addresses),
+    }
+}
+
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Trouble> {
+    let mut last = Trouble::Name("no address".into());
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(why) => last = Trouble::Connect(format!("{address}: {why}")),
+        }
+    }
+    Err(last)
+}
