@@ -9,6 +9,8 @@ export PATH := $(TOOLS)/bin:$(PATH)
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_DENY_VERSION := 0.20.2
 
+SHIPPED := -p cli -p proxy -p server
+
 # One selection of packages and targets for everything that is tested, so that nothing is compiled twice.
 TESTED := --workspace --bins --tests
 
@@ -18,16 +20,16 @@ help: ## This list
 
 .PHONY: run
 run: ## Build, start both planes on this machine, and say how to call them
-	cargo build -p cli -p proxy -p server
+	cargo build $(SHIPPED)
 	@exec $(CARGO_TARGET_DIR)/debug/turnpike up --data-dir data
 
 .PHONY: build
 build: ## The three binaries as they are meant to be run: target/release/turnpike*
-	cargo build --release -p cli -p proxy -p server
+	cargo build --release $(SHIPPED)
 
 .PHONY: dist
 dist: ## The same with everything the optimiser has: target/dist/turnpike*; slow to build
-	cargo build --profile dist -p cli -p proxy -p server
+	cargo build --profile dist $(SHIPPED)
 
 .PHONY: test
 test: test-rust test-clients ## Everything: units, laws, drift, house rules, real binaries, real etcd, real SDKs
@@ -76,8 +78,20 @@ proto: ## Generate proto/wire/src/gen from proto/schema
 	UPDATE_GENERATED=1 cargo test --workspace --test schema
 
 .PHONY: docs
-docs: ## The code's own documentation, private items included: target/doc
-	cargo doc --workspace --no-deps --document-private-items
+docs: ## Generate docs/reference/cli.md from what the programs say of themselves
+	cargo build $(TESTED)
+	UPDATE_GENERATED=1 cargo test --workspace --test cli reference
+
+.PHONY: bench
+bench: ## CPU, latency and memory against nginx, in one run on this machine; args="--quick"
+	@tests/setup nginx
+	cargo build --release $(SHIPPED) -p bench
+	$(CARGO_TARGET_DIR)/release/bench $(args)
+
+.PHONY: bench-config
+bench-config: ## What a change costs with 100,000 keys; args="--quick"
+	cargo build --release $(SHIPPED) -p bench
+	$(CARGO_TARGET_DIR)/release/bench-config $(args)
 
 .PHONY: check-bare
 check-bare: ## Build with nothing on the PATH but Rust, a C compiler and the shell's own tools

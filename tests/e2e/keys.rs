@@ -76,15 +76,15 @@ async fn expired_and_disabled_keys_are_refused() {
     let cluster = Cluster::serving(&upstream).await;
     cluster
         .apply(
-            "{kind: Key, name: old, secret: sk-old, models: ['*'], expires: 2020-01-01T00:00:00Z}\n---\n\
-             {kind: Key, name: off, secret: sk-off, models: ['*'], disabled: true}\n",
+            "{kind: Key, name: old, secret: sk-old-key-0, models: ['*'], expires: 2020-01-01T00:00:00Z}\n---\n\
+             {kind: Key, name: off, secret: sk-off-key-0, models: ['*'], disabled: true}\n",
         )
         .await;
-    refused(&cluster, "sk-old").await;
-    refused(&cluster, "sk-off").await;
+    refused(&cluster, "sk-old-key-0").await;
+    refused(&cluster, "sk-off-key-0").await;
     let on = cluster.api().patch("keys/off", &json!({"disabled": false})).await.ok();
     cluster.caught_up(on["revision"].as_u64().unwrap()).await;
-    served(&cluster, "sk-off").await;
+    served(&cluster, "sk-off-key-0").await;
 }
 
 #[tokio::test]
@@ -92,8 +92,10 @@ async fn a_key_expires_at_its_time_without_any_change() {
     let upstream = Upstream::start().await;
     let cluster = Cluster::serving(&upstream).await;
     let soon = in_seconds(3);
-    cluster.apply(&format!("{{kind: Key, name: brief, secret: sk-brief, models: ['*'], expires: '{soon}'}}")).await;
-    let caller = Client::new(cluster.proxies[0].front).key("sk-brief");
+    cluster
+        .apply(&format!("{{kind: Key, name: brief, secret: sk-brief-key-0, models: ['*'], expires: '{soon}'}}"))
+        .await;
+    let caller = Client::new(cluster.proxies[0].front).key("sk-brief-key-0");
     let revision = cluster.api().revision().await;
     eventually("the key expires", async || (caller.chat("gpt-4o-mini").await.status() == 401).then_some(())).await;
     assert_eq!(cluster.api().revision().await, revision, "nobody changed anything");
@@ -107,10 +109,10 @@ async fn a_key_may_use_what_its_globs_name_and_sees_only_that() {
         .apply(
             "{kind: Model, name: llama, targets: [{provider: mock, model: l}]}\n---\n\
              {kind: Model, name: org/llama-3, targets: [{provider: mock, model: l}]}\n---\n\
-             {kind: Key, name: narrow, secret: sk-narrow, models: ['gpt-*', '?lama']}\n",
+             {kind: Key, name: narrow, secret: sk-narrow-key-0, models: ['gpt-*', '?lama']}\n",
         )
         .await;
-    let caller = Client::new(cluster.proxies[0].front).key("sk-narrow");
+    let caller = Client::new(cluster.proxies[0].front).key("sk-narrow-key-0");
     for (model, status) in [("gpt-4o-mini", 200), ("llama", 200), ("small", 403), ("org/llama-3", 403), ("nope", 404)] {
         let answer = caller.chat(model).await;
         assert_eq!(answer.status(), status, "{model}: {}", answer.text());
@@ -138,9 +140,10 @@ async fn a_rotated_key_has_its_grace_and_no_more() {
     cluster.caught_up(turned["revision"].as_u64().unwrap()).await;
     served(&cluster, KEY).await;
     served(&cluster, &second).await;
-    let turned = cluster.api().post("keys/bench/rotate", r#"{"graceSeconds": 0, "secret": "sk-third"}"#).await.ok();
+    let turned =
+        cluster.api().post("keys/bench/rotate", r#"{"graceSeconds": 0, "secret": "sk-third-key-0"}"#).await.ok();
     cluster.caught_up(turned["revision"].as_u64().unwrap()).await;
-    served(&cluster, "sk-third").await;
+    served(&cluster, "sk-third-key-0").await;
     refused(&cluster, &second).await;
 }
 
@@ -174,7 +177,7 @@ async fn a_deleted_key_is_refused() {
 }
 
 /// RFC 3339, that many seconds from now.
-pub fn in_seconds(seconds: u64) -> String {
+pub(crate) fn in_seconds(seconds: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + seconds;
     let (days, rest) = (now / 86_400, now % 86_400);
     // Days to a date, after Howard Hinnant: years begin in March, so that the leap day is the last.

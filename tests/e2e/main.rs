@@ -1,18 +1,18 @@
 //! The promises, by name: real processes over loopback, met only through their sockets, signals and files.
 #![cfg(test)]
 
+mod bad_input;
+mod bodies;
+mod control_plane;
+mod drain;
 mod first_run;
 mod keys;
 mod models;
-mod bodies;
-mod streaming;
-mod usage;
-mod swap;
-mod control_plane;
-mod bad_input;
 mod outage;
-mod drain;
 mod secrets;
 mod security;
+mod streaming;
+mod swap;
+mod usage;
 
 mod harness;

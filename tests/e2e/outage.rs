@@ -21,9 +21,9 @@ async fn kill_9_of_the_control_plane_fails_no_request_and_forgets_nothing() {
     }
     load.nothing_failed().await;
     // And it goes on from there.
-    cluster.apply("{kind: Key, name: after, secret: sk-after, models: ['*']}").await;
+    cluster.apply("{kind: Key, name: after, secret: sk-after-key-0, models: ['*']}").await;
     for proxy in &cluster.proxies {
-        assert_eq!(Client::new(proxy.front).key("sk-after").chat("small").await.status(), 200);
+        assert_eq!(Client::new(proxy.front).key("sk-after-key-0").chat("small").await.status(), 200);
     }
 }
 
@@ -232,10 +232,11 @@ async fn control_planes_on_one_etcd_are_one() {
     let builder = Cluster::builder().proxies(2).control_planes(2).store(Store::Etcd(1));
     let mut cluster = builder.serving(&upstream).await;
     // Written through one, seen through the other and by the proxies of both.
-    let made = cluster.api_of(1).post("keys", r#"{"kind":"Key","name":"b","secret":"sk-b","models":["*"]}"#).await.ok();
+    let made =
+        cluster.api_of(1).post("keys", r#"{"kind":"Key","name":"b","secret":"sk-b-key-0","models":["*"]}"#).await.ok();
     cluster.caught_up(made["revision"].as_u64().unwrap()).await;
     for proxy in &cluster.proxies {
-        assert_eq!(Client::new(proxy.front).key("sk-b").chat("small").await.status(), 200);
+        assert_eq!(Client::new(proxy.front).key("sk-b-key-0").chat("small").await.status(), 200);
     }
     let digests = [0, 1].map(|number| cluster.api_of(number));
     let mut seen = Vec::new();

@@ -103,18 +103,19 @@ async fn every_event_is_forwarded_before_the_next_one_is_there() {
 }
 
 #[tokio::test]
-async fn the_head_of_a_stream_does_not_wait_for_its_first_event() {
+async fn a_comment_that_keeps_the_line_open_is_forwarded_like_an_event() {
     let upstream = Upstream::start().await;
     let cluster = Cluster::serving(&upstream).await;
     let gate = Gate::new();
     let steps = vec![
-        Step::Send(stream_head()),
+        Step::Send([stream_head(), chunk(": ping\n\n")].concat()),
         Step::Wait(gate.clone()),
         Step::Send([chunk(script::DONE), LAST_CHUNK.to_vec()].concat()),
     ];
     upstream.on("upstream-small", steps);
     let mut open = cluster.caller().open("POST", CHATS, stream_body("small")).await;
     assert_eq!(open.head.status(), 200);
+    assert_eq!(open.until(b"\n\n").await, b": ping\n\n");
     gate.open();
     assert_eq!(open.rest().await.0, script::DONE.as_bytes());
 }
@@ -177,7 +178,7 @@ async fn a_stream_that_stalls_is_ended_after_the_providers_idle_time() {
 }
 
 /// A model named so, whose provider may be idle for 300 ms.
-pub async fn impatient(cluster: &Cluster, upstream: &Upstream) {
+pub(crate) async fn impatient(cluster: &Cluster, upstream: &Upstream) {
     let address = upstream.address;
     cluster
         .apply(&format!(

@@ -49,7 +49,9 @@ async fn new_and_revoked_keys_count_everywhere_within_a_second() {
 async fn a_revocation_does_not_wait_behind_a_large_change() {
     let upstream = Upstream::start().await;
     let cluster = Cluster::builder().proxies(3).serving(&upstream).await;
-    let keys: Vec<_> = (0..5000).map(|n| json!({"kind": "Key", "name": format!("many-{n}"), "secret": format!("sk-many-{n}"), "models": ["*"]})).collect();
+    let keys: Vec<_> = (0..5000)
+        .map(|n| json!({"kind": "Key", "name": format!("many-{n}"), "secret": format!("sk-many-{n}"), "models": ["*"]}))
+        .collect();
     cluster.api().post("apply", json!(keys).to_string()).await.ok();
     let began = Instant::now();
     cluster.api().post("keys/bench/revoke", "{}").await.ok();

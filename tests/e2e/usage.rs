@@ -37,8 +37,8 @@ async fn counted(cluster: &Cluster, requests: u64) -> Value {
 async fn the_sums_are_those_of_the_upstream() {
     let upstream = Upstream::start().await;
     let cluster = Cluster::builder().proxies(2).serving(&upstream).await;
-    cluster.apply("{kind: Key, name: lone, secret: sk-lone, models: ['*']}").await;
-    let lone = Client::new(cluster.proxies[1].front).key("sk-lone");
+    cluster.apply("{kind: Key, name: lone, secret: sk-lone-key-0, models: ['*']}").await;
+    let lone = Client::new(cluster.proxies[1].front).key("sk-lone-key-0");
     for _ in 0..5 {
         for caller in cluster.callers() {
             caller.chat("gpt-4o-mini").await.ok();

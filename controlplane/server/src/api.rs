@@ -2,18 +2,18 @@
 //!
 //! Reads are answered from memory, whatever the store does. Writes are answered when they are in force here.
 
-mod routes;
-mod auth;
-mod query;
-mod documents;
-mod resources;
 mod apply;
-mod keys;
-mod proxies;
-mod usage;
-mod status;
-mod openapi;
+mod auth;
+mod documents;
 mod error;
+mod keys;
+mod openapi;
+mod proxies;
+mod query;
+mod resources;
+mod routes;
+mod status;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;

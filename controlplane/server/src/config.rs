@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use trust::{Identity, Keyring};
 use tracing_subscriber::EnvFilter;
+use trust::{Identity, Keyring};
 use vocab::Secret;
 
 use crate::store::{Place, etcd};

@@ -102,7 +102,8 @@ impl Desk {
     /// Answers when it is in force here, or why it is not.
     pub(crate) async fn write(&self, work: Work, conditions: Vec<Condition>) -> Result<Done, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let proposal = Proposal { work: Arc::new(work), conditions: conditions.into(), attempts: 0, alone: false, answer };
+        let proposal =
+            Proposal { work: Arc::new(work), conditions: conditions.into(), attempts: 0, alone: false, answer };
         self.inbox.send(proposal).await.map_err(|_| Refusal::Lost)?;
         answered.await.map_err(|_| Refusal::Lost)?
     }

@@ -8,24 +8,24 @@
 //! What is decided is decided in `registry`. Sockets, time and dice live here; any number of replicas may run on one
 //! store, and none of them holds anything that the store does not.
 
-pub mod config;
 mod clock;
+pub mod config;
 mod stop;
 
 mod api;
+mod collect;
 mod desk;
+mod proxies;
+mod publish;
 mod sealer;
 pub mod store;
-mod publish;
 mod stream;
-mod proxies;
-mod collect;
 pub mod usage;
 
 mod door;
 mod ops;
-pub mod telemetry;
 mod run;
+pub mod telemetry;
 
 pub use config::{BadBootstrap, Bootstrap};
 pub use run::{Server, Trouble};

@@ -65,9 +65,7 @@ impl Signals {
 
     async fn next(&mut self) {
         let watches_parent = self.watches_parent;
-        let parent_gone = async {
-            if watches_parent { end_of_input().await } else { pending().await }
-        };
+        let parent_gone = async { if watches_parent { end_of_input().await } else { pending().await } };
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -15,6 +15,7 @@ use wire::config_server::ConfigServer;
 use wire::usage_server::UsageServer;
 
 use crate::api::Api;
+use crate::clock;
 use crate::collect::{Collector, collect, post_box};
 use crate::config::{Bootstrap, Listen, Planes};
 use crate::desk::desk;
@@ -28,7 +29,6 @@ use crate::store::{self, Place, Store, StoreError};
 use crate::stream::{Gate, Streams, Updates};
 use crate::telemetry::Metrics;
 use crate::usage::{self, UsageLog};
-use crate::clock;
 
 const BACKLOG: u32 = 1024;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -121,12 +121,7 @@ fn bind(address: SocketAddr) -> io::Result<(TcpSocket, SocketAddr)> {
     Ok((socket, address))
 }
 
-async fn run(
-    bootstrap: Bootstrap,
-    sockets: Sockets,
-    is_ready: watch::Sender<bool>,
-    stop: Stop,
-) -> Result<(), Trouble> {
+async fn run(bootstrap: Bootstrap, sockets: Sockets, is_ready: watch::Sender<bool>, stop: Stop) -> Result<(), Trouble> {
     let metrics = Arc::new(Metrics::default());
     let ops = Arc::new(Ops { metrics, loaded: OnceLock::new(), is_ready, stop: stop.clone() });
     let (ops_stopper, ops_stop) = crate::stop::stop();
@@ -225,10 +220,7 @@ async fn finish(mut hands: JoinSet<()>, drain: Duration) {
 }
 
 /// `None` when it was time to stop first. What may pass is waited for; what wants an operator is told.
-async fn until_open(
-    place: &Place,
-    stop: &Stop,
-) -> Result<Option<(Arc<dyn Store>, Arc<dyn UsageLog>)>, StoreError> {
+async fn until_open(place: &Place, stop: &Stop) -> Result<Option<(Arc<dyn Store>, Arc<dyn UsageLog>)>, StoreError> {
     let days = match place {
         Place::Embedded { .. } => usage::DAYS_EMBEDDED,
         Place::Etcd(_) => usage::DAYS_ETCD,
@@ -291,7 +283,9 @@ async fn serve_planes(mut grpc: Grpc, listener: TcpListener, streams: Streams, c
     let served = grpc
         .add_service(ConfigServer::new(streams).max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX))
         .add_service(UsageServer::new(collector).max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX))
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move { stop.wanted().await });
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
+            stop.wanted().await;
+        });
     if let Err(why) = served.await {
         tracing::error!(%why, "proxies are not served any more");
     }

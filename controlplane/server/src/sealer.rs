@@ -56,9 +56,11 @@ impl Sealer for Vault {
 
     fn outside(&mut self, source: &Source) -> Result<Secret, String> {
         let Credentials::Environment { dir } = &self.credentials else {
-            return Err("this control plane fetches no credentials: apply with `turnpike apply`, which fetches them where \
+            return Err(
+                "this control plane fetches no credentials: apply with `turnpike apply`, which fetches them where \
                         it runs, or start the control plane with --credentials-from-environment"
-                .to_owned());
+                    .to_owned(),
+            );
         };
         match source {
             Source::Env(name) => variable(name),

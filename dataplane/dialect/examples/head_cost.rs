@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use bytes::Bytes;
-use dialect::{AskUsage, Edits, Endpoint, peek, splice};
+use dialect::{AskUsage, Edits, Endpoint, Malformed, peek, splice};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use vocab::{Dialect, UpstreamModel};
@@ -54,31 +54,40 @@ fn best(mut run: impl FnMut()) -> f64 {
     best
 }
 
+fn row(name: &str, body: &Bytes, edits: &Edits<'_>) -> Result<(), Malformed> {
+    let kb = body.len() as f64 / 1024.0;
+    let head = peek(Dialect::Openai, Endpoint::ChatCompletions, body)?;
+    let ours = best(|| drop(black_box(peek(Dialect::Openai, Endpoint::ChatCompletions, black_box(body)))));
+    let ignored = best(|| drop(black_box(serde_json::from_slice::<IgnoredAny>(black_box(body)))));
+    let probe = best(|| {
+        let probe = serde_json::from_slice::<Probe<'_>>(black_box(body));
+        black_box(probe.map(|probe| (probe.model.len(), probe.stream, probe.max_tokens)).ok());
+    });
+    let splice = best(|| drop(black_box(splice(body, &head, edits))));
+    let per_kb = ours / kb;
+    println!("{name:>8} {kb:>6.1} {ours:>8.2} {per_kb:>8.3} {ignored:>8.2} {probe:>8.2} {splice:>10.3}");
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Source code has a line feed or a quote to escape every few words.
     let code = serde_json::to_string(include_str!("../src/json.rs"))?;
     let code = code.trim_matches('"');
     let model = UpstreamModel::new("openai/gpt-4o-mini-2024-07-18")?;
+    let edits = Edits { model: &model, usage: AskUsage::Always };
     println!(
         "{:>8} {:>6} {:>8} {:>8} {:>8} {:>8} {:>10}",
         "text", "KB", "peek", "per KB", "ignored", "probe", "splice"
     );
     for (name, text) in [("prose", PROSE), ("long", LONG), ("mixed", MIXED), ("chinese", CHINESE), ("code", code)] {
         for size in [1, 32, 200] {
-            let body = Bytes::from(body(text, size * 1024));
-            let kb = body.len() as f64 / 1024.0;
-            let head = peek(Dialect::Openai, Endpoint::ChatCompletions, &body)?;
-            let edits = Edits { model: &model, usage: AskUsage::Always };
-            let ours = best(|| drop(black_box(peek(Dialect::Openai, Endpoint::ChatCompletions, black_box(&body)))));
-            let ignored = best(|| drop(black_box(serde_json::from_slice::<IgnoredAny>(black_box(&body)))));
-            let probe = best(|| {
-                let probe = serde_json::from_slice::<Probe<'_>>(black_box(&body));
-                black_box(probe.map(|probe| (probe.model.len(), probe.stream, probe.max_tokens)).ok());
-            });
-            let splice = best(|| drop(black_box(splice(&body, &head, &edits))));
-            let per_kb = ours / kb;
-            println!("{name:>8} {kb:>6.1} {ours:>8.2} {per_kb:>8.3} {ignored:>8.2} {probe:>8.2} {splice:>10.3}");
+            row(name, &Bytes::from(body(text, size * 1024)), &edits)?;
         }
     }
+    // Not text at all: what embeddings are asked for in tokens, and a chat of many short turns.
+    let tokens: Vec<String> = (0..30_000).map(|n: u64| (n * 7919 % 100_000).to_string()).collect();
+    row("tokens", &Bytes::from(format!(r#"{{"input":[{}],"model":"m"}}"#, tokens.join(","))), &edits)?;
+    let turns = vec![r#"{"role": "user", "content": "Yes, please."}"#; 4000].join(", ");
+    row("turns", &Bytes::from(format!(r#"{{"messages": [{turns}], "model": "m"}}"#)), &edits)?;
     Ok(())
 }

@@ -89,7 +89,7 @@ impl Error {
             Error::Malformed(malformed) => malformed_verdict(malformed),
             Error::Denied(denied) => denied_verdict(*denied),
             Error::Refused(refusal) => refused_verdict(refusal),
-            Error::Upstream { provider, trouble } => upstream_verdict(provider, trouble),
+            Error::Upstream { provider, trouble } => upstream(provider.as_str(), trouble),
         }
     }
 }
@@ -133,7 +133,7 @@ fn refused_verdict(refusal: &Refusal) -> Verdict {
 }
 
 /// Which provider it was is the caller's to know; addresses and causes are the operator's.
-fn upstream_verdict(provider: &ProviderName, trouble: &Trouble) -> Verdict {
+pub(crate) fn upstream(provider: &str, trouble: &Trouble) -> Verdict {
     let (status, kind, code, what) = match trouble {
         Trouble::Silence(after) => (
             StatusCode::GATEWAY_TIMEOUT,

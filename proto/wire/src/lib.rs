@@ -9,6 +9,7 @@ mod convert;
 pub use convert::{Malformed, SCHEMA, boot_of, digest_of, digest_resource, resource, row_usage, set_row_usage};
 
 #[cfg_attr(any(feature = "client", feature = "server"), expect(unused_qualifications, reason = "generated"))]
+#[cfg_attr(feature = "server", expect(clippy::allow_attributes, reason = "generated"))]
 pub mod v1 {
     include!("gen/turnpike.v1.rs");
 }

@@ -27,7 +27,7 @@ pub struct ControlPlane {
 pub struct Proxy {
     pub process: Process,
     pub listen: SocketAddr,
-    /// From being started to saying `ready`.
+    /// From being started to `/readyz`: sockets open, configuration held.
     pub took: Duration,
 }
 
@@ -67,7 +67,15 @@ impl Home {
         let began = Instant::now();
         let mut process = Process::start(&mut command, name, &self.dir)?;
         let ready = process.ready(PATIENCE)?;
-        Ok(Proxy { process, listen: process::address(&ready, "listen")?, took: began.elapsed() })
+        let mut ops = Api::new(process::address(&ready, "ops")?, "");
+        while ops.raw("GET", "/readyz", b"")?.0 != 200 {
+            if PATIENCE < began.elapsed() {
+                return Err(Fail(format!("{name} has no configuration after {PATIENCE:?}")));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let took = began.elapsed();
+        Ok(Proxy { process, listen: process::address(&ready, "listen")?, took })
     }
 }
 

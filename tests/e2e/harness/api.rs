@@ -7,41 +7,41 @@ use serde_json::Value;
 use super::client::{Answer, Client};
 
 #[derive(Debug, Clone)]
-pub struct Api {
-    pub client: Client,
+pub(crate) struct Api {
+    pub(crate) client: Client,
 }
 
 impl Api {
-    pub fn new(address: SocketAddr, token: &str) -> Api {
+    pub(crate) fn new(address: SocketAddr, token: &str) -> Api {
         Api { client: Client::new(address).key(token) }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.client.get(&format!("/v1/{path}")).await
     }
 
-    pub async fn put(&self, path: &str, document: &Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, document: &Value) -> Answer {
         self.client.send("PUT", &format!("/v1/{path}"), document.to_string().as_bytes()).await
     }
 
-    pub async fn patch(&self, path: &str, change: &Value) -> Answer {
+    pub(crate) async fn patch(&self, path: &str, change: &Value) -> Answer {
         self.client.send("PATCH", &format!("/v1/{path}"), change.to_string().as_bytes()).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.client.send("DELETE", &format!("/v1/{path}"), b"").await
     }
 
-    pub async fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
         self.client.post(&format!("/v1/{path}"), body).await
     }
 
     /// Many documents as one transaction; they are YAML, as in a file.
-    pub async fn apply(&self, documents: &str) -> Answer {
+    pub(crate) async fn apply(&self, documents: &str) -> Answer {
         self.client.clone().with("content-type", "application/yaml").post("/v1/apply", documents).await
     }
 
-    pub async fn revision(&self) -> u64 {
+    pub(crate) async fn revision(&self) -> u64 {
         self.get("status").await.ok()["revision"].as_u64().expect("a revision")
     }
 }

@@ -14,75 +14,75 @@ use super::http::{Broken, Kind, Message, Reader};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     address: SocketAddr,
     headers: Vec<(String, String)>,
 }
 
 /// A whole answer.
 #[derive(Debug, Clone)]
-pub struct Answer(pub Message);
+pub(crate) struct Answer(pub(crate) Message);
 
 /// An answer whose body is still coming. Dropping it is what a caller does that goes away.
 #[derive(Debug)]
-pub struct Open {
-    pub head: Message,
+pub(crate) struct Open {
+    pub(crate) head: Message,
     reader: Reader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
 }
 
 /// A connection on which any bytes can be sent.
 #[derive(Debug)]
-pub struct Raw {
-    pub reader: Reader<OwnedReadHalf>,
-    pub writer: OwnedWriteHalf,
+pub(crate) struct Raw {
+    pub(crate) reader: Reader<OwnedReadHalf>,
+    pub(crate) writer: OwnedWriteHalf,
 }
 
 impl Client {
-    pub fn new(address: SocketAddr) -> Client {
+    pub(crate) fn new(address: SocketAddr) -> Client {
         Client { address, headers: vec![("content-type".into(), "application/json".into())] }
     }
 
-    pub fn key(self, key: &str) -> Client {
+    pub(crate) fn key(self, key: &str) -> Client {
         self.with("authorization", &format!("Bearer {key}"))
     }
 
-    pub fn with(mut self, name: &str, value: &str) -> Client {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Client {
         self.headers.retain(|(known, _)| known != name);
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, b"").await
     }
 
-    pub async fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
         self.send("POST", path, body.as_ref()).await
     }
 
     /// A chat completion that says hello.
-    pub async fn chat(&self, model: &str) -> Answer {
+    pub(crate) async fn chat(&self, model: &str) -> Answer {
         self.post("/v1/chat/completions", chat_body(model)).await
     }
 
-    pub async fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         self.try_send(method, path, body).await.unwrap_or_else(|broken| panic!("{method} {path}: {broken:?}"))
     }
 
-    pub async fn try_send(&self, method: &str, path: &str, body: &[u8]) -> Result<Answer, Broken> {
+    pub(crate) async fn try_send(&self, method: &str, path: &str, body: &[u8]) -> Result<Answer, Broken> {
         let mut open = self.try_open(method, path, body).await?;
         let rest = tokio::time::timeout(PATIENCE, open.reader.rest()).await;
         open.head.body = rest.map_err(|_| Broken::Cut("no end of the body".into()))??;
         Ok(Answer(open.head))
     }
 
-    pub async fn open(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Open {
+    pub(crate) async fn open(&self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Open {
         let opened = self.try_open(method, path, body.as_ref()).await;
         opened.unwrap_or_else(|broken| panic!("{method} {path}: {broken:?}"))
     }
 
-    pub async fn try_open(&self, method: &str, path: &str, body: &[u8]) -> Result<Open, Broken> {
+    pub(crate) async fn try_open(&self, method: &str, path: &str, body: &[u8]) -> Result<Open, Broken> {
         let mut raw = self.try_connect().await?;
         let request = self.request(method, path, body);
         raw.writer.write_all(&request).await.map_err(|error| Broken::Cut(error.to_string()))?;
@@ -92,7 +92,7 @@ impl Client {
     }
 
     /// The bytes `send` would send.
-    pub fn request(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn request(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
         let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address);
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
@@ -103,11 +103,11 @@ impl Client {
         bytes
     }
 
-    pub async fn connect(&self) -> Raw {
+    pub(crate) async fn connect(&self) -> Raw {
         self.try_connect().await.unwrap_or_else(|broken| panic!("{}: {broken:?}", self.address))
     }
 
-    pub async fn try_connect(&self) -> Result<Raw, Broken> {
+    pub(crate) async fn try_connect(&self) -> Result<Raw, Broken> {
         let stream = TcpStream::connect(self.address).await.map_err(|error| Broken::Cut(error.to_string()))?;
         stream.set_nodelay(true).unwrap();
         let (reader, writer) = stream.into_split();
@@ -116,31 +116,31 @@ impl Client {
 }
 
 impl Answer {
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.0.status()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.0.header(name)
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.body).into_owned()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.0.body)
             .unwrap_or_else(|error| panic!("{error} in {} {}", self.0.first, self.text()))
     }
 
     /// The JSON of a success; anything else fails the test and shows what was said.
-    pub fn ok(&self) -> Value {
+    pub(crate) fn ok(&self) -> Value {
         assert!((200..300).contains(&self.status()), "{} {}", self.0.first, self.text());
         if self.0.body.is_empty() { Value::Null } else { self.json() }
     }
 
     /// Status and `error.code`.
-    pub fn refusal(&self) -> (u16, String) {
+    pub(crate) fn refusal(&self) -> (u16, String) {
         let code = self.json()["error"]["code"].as_str().unwrap_or_default().to_string();
         (self.status(), code)
     }
@@ -148,12 +148,12 @@ impl Answer {
 
 impl Open {
     /// The next bytes that arrive; `None` at the end of the body.
-    pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, Broken> {
+    pub(crate) async fn piece(&mut self) -> Result<Option<Vec<u8>>, Broken> {
         tokio::time::timeout(PATIENCE, self.reader.piece()).await.expect("a piece of the body")
     }
 
     /// Reads until these bytes have been seen; what was read is returned.
-    pub async fn until(&mut self, wanted: &[u8]) -> Vec<u8> {
+    pub(crate) async fn until(&mut self, wanted: &[u8]) -> Vec<u8> {
         let mut seen = Vec::new();
         while !seen.windows(wanted.len()).any(|window| window == wanted) {
             let piece = self.piece().await.expect("more of the body").expect("the body went on");
@@ -163,7 +163,7 @@ impl Open {
     }
 
     /// The rest of the body and how it ended.
-    pub async fn rest(&mut self) -> (Vec<u8>, Result<(), Broken>) {
+    pub(crate) async fn rest(&mut self) -> (Vec<u8>, Result<(), Broken>) {
         let mut body = Vec::new();
         loop {
             match self.piece().await {
@@ -175,19 +175,19 @@ impl Open {
     }
 
     /// Goes away without a word.
-    pub fn hang_up(self) {
+    pub(crate) fn hang_up(self) {
         let Open { reader, writer, .. } = self;
         drop((reader, writer));
     }
 }
 
 impl Raw {
-    pub async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.writer.write_all(bytes).await
     }
 
     /// An answer, or how the connection ended without one.
-    pub async fn answer(&mut self) -> Result<Answer, Broken> {
+    pub(crate) async fn answer(&mut self) -> Result<Answer, Broken> {
         let read = async {
             let mut head = self.reader.head(Kind::Answer).await?;
             head.body = self.reader.rest().await?;
@@ -197,10 +197,10 @@ impl Raw {
     }
 }
 
-pub fn chat_body(model: &str) -> String {
+pub(crate) fn chat_body(model: &str) -> String {
     format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hello"}}]}}"#)
 }
 
-pub fn stream_body(model: &str) -> String {
+pub(crate) fn stream_body(model: &str) -> String {
     format!(r#"{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"hello"}}]}}"#)
 }

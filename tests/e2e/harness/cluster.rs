@@ -15,22 +15,22 @@ use super::temp::Temp;
 use super::upstream::Upstream;
 
 /// Distinct enough to be searched for in everything the planes write.
-pub const ADMIN_TOKEN: &str = "admin-token-marker-7f3a9c51d2e84b60";
-pub const JOIN_TOKEN: &str = "join-token-marker-1b8e6d40a97c2f35";
+pub(crate) const ADMIN_TOKEN: &str = "admin-token-marker-7f3a9c51d2e84b60";
+pub(crate) const JOIN_TOKEN: &str = "join-token-marker-1b8e6d40a97c2f35";
 /// 32 bytes in base64.
-pub const SEAL_KEY: &str = "c2VhbC1rZXktbWFya2VyLTAxMjM0NTY3ODktYWJjZGU=";
-pub const CREDENTIAL: &str = "sk-upstream-marker-5d2c";
-pub const KEY: &str = "sk-bench-key";
+pub(crate) const SEAL_KEY: &str = "c2VhbC1rZXktbWFya2VyLTAxMjM0NTY3ODktYWJjZGU=";
+pub(crate) const CREDENTIAL: &str = "sk-upstream-marker-5d2c";
+pub(crate) const KEY: &str = "sk-bench-key";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Store {
+pub(crate) enum Store {
     Embedded,
     /// With so many members.
     Etcd(usize),
 }
 
 #[derive(Debug)]
-pub struct Builder {
+pub(crate) struct Builder {
     proxies: usize,
     control_planes: usize,
     store: Store,
@@ -39,55 +39,55 @@ pub struct Builder {
 }
 
 #[derive(Debug)]
-pub struct Cluster {
-    pub control_planes: Vec<Plane>,
-    pub proxies: Vec<Plane>,
-    pub etcd: Option<Etcd>,
+pub(crate) struct Cluster {
+    pub(crate) control_planes: Vec<Plane>,
+    pub(crate) proxies: Vec<Plane>,
+    pub(crate) etcd: Option<Etcd>,
     /// Dropped last: the processes write to it.
-    pub dir: Temp,
+    pub(crate) dir: Temp,
     builder: Builder,
 }
 
 /// One process of either plane; its addresses stay when it is started again.
 #[derive(Debug)]
-pub struct Plane {
+pub(crate) struct Plane {
     name: String,
-    pub process: Option<Process>,
+    pub(crate) process: Option<Process>,
     /// Where callers come in: the LLM API, or the REST API.
-    pub front: SocketAddr,
-    pub ops: SocketAddr,
+    pub(crate) front: SocketAddr,
+    pub(crate) ops: SocketAddr,
     /// Where proxies come in; control planes only.
-    pub planes: Option<SocketAddr>,
+    pub(crate) planes: Option<SocketAddr>,
     starts: usize,
 }
 
 impl Builder {
-    pub fn proxies(mut self, count: usize) -> Builder {
+    pub(crate) fn proxies(mut self, count: usize) -> Builder {
         self.proxies = count;
         self
     }
 
-    pub fn control_planes(mut self, count: usize) -> Builder {
+    pub(crate) fn control_planes(mut self, count: usize) -> Builder {
         self.control_planes = count;
         self
     }
 
-    pub fn store(mut self, store: Store) -> Builder {
+    pub(crate) fn store(mut self, store: Store) -> Builder {
         self.store = store;
         self
     }
 
-    pub fn proxy_flags(mut self, flags: &[&str]) -> Builder {
+    pub(crate) fn proxy_flags(mut self, flags: &[&str]) -> Builder {
         self.proxy_flags.extend(flags.iter().map(ToString::to_string));
         self
     }
 
-    pub fn control_plane_flags(mut self, flags: &[&str]) -> Builder {
+    pub(crate) fn control_plane_flags(mut self, flags: &[&str]) -> Builder {
         self.control_plane_flags.extend(flags.iter().map(ToString::to_string));
         self
     }
 
-    pub async fn start(self) -> Cluster {
+    pub(crate) async fn start(self) -> Cluster {
         let dir = Temp::new();
         let etcd = match self.store {
             Store::Embedded => None,
@@ -114,7 +114,7 @@ impl Builder {
     }
 
     /// With the issue's documents in front of this upstream.
-    pub async fn serving(self, upstream: &Upstream) -> Cluster {
+    pub(crate) async fn serving(self, upstream: &Upstream) -> Cluster {
         let cluster = self.start().await;
         cluster.apply(&documents(upstream.address)).await;
         cluster
@@ -122,7 +122,7 @@ impl Builder {
 }
 
 impl Cluster {
-    pub fn builder() -> Builder {
+    pub(crate) fn builder() -> Builder {
         Builder {
             proxies: 1,
             control_planes: 1,
@@ -133,11 +133,11 @@ impl Cluster {
     }
 
     /// One of each, with the issue's documents.
-    pub async fn serving(upstream: &Upstream) -> Cluster {
+    pub(crate) async fn serving(upstream: &Upstream) -> Cluster {
         Cluster::builder().serving(upstream).await
     }
 
-    pub async fn start_control_plane(&mut self, number: usize) {
+    pub(crate) async fn start_control_plane(&mut self, number: usize) {
         let plane = &self.control_planes[number];
         let mut command = Command::new(binary("turnpike-controlplane"));
         command.arg("--api-listen").arg(plane.front.to_string());
@@ -153,49 +153,56 @@ impl Cluster {
         self.control_planes[number].start(&mut command, &self.dir, "api").await;
     }
 
-    pub async fn start_proxy(&mut self, number: usize) {
+    pub(crate) async fn start_proxy(&mut self, number: usize) {
         let plane = &self.proxies[number];
         let home = &self.control_planes[number % self.control_planes.len()];
         let mut command = Command::new(binary("turnpike-dataplane"));
         command.arg("--listen").arg(plane.front.to_string()).arg("--ops-listen").arg(plane.ops.to_string());
         command.arg("--control-plane").arg(format!("http://{}", home.planes.expect("a control plane")));
         command.args(["--join-token", JOIN_TOKEN, "--seal-keys", SEAL_KEY, "--name", &plane.name]);
+        // A proxy asks nobody for the way: were these obeyed, nothing would work.
+        for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"] {
+            command.env(name, "http://127.0.0.1:1");
+        }
         command.args(["--threads", "1"]).arg("--data-dir").arg(self.dir.join(&plane.name));
         command.args(&self.builder.proxy_flags);
         self.proxies[number].start(&mut command, &self.dir, "listen").await;
+        let ops = self.proxies[number].ops();
+        eventually("the proxy has a configuration", async || (ops.get("/readyz").await.status() == 200).then_some(()))
+            .await;
     }
 
-    pub fn control_plane_dir(&self, number: usize) -> PathBuf {
+    pub(crate) fn control_plane_dir(&self, number: usize) -> PathBuf {
         self.dir.join(&self.control_planes[number].name)
     }
 
-    pub fn api(&self) -> Api {
+    pub(crate) fn api(&self) -> Api {
         self.api_of(0)
     }
 
-    pub fn api_of(&self, number: usize) -> Api {
+    pub(crate) fn api_of(&self, number: usize) -> Api {
         Api::new(self.control_planes[number].front, ADMIN_TOKEN)
     }
 
     /// A caller of the first proxy with the issue's key.
-    pub fn caller(&self) -> Client {
+    pub(crate) fn caller(&self) -> Client {
         self.callers().remove(0)
     }
 
     /// A caller of each proxy.
-    pub fn callers(&self) -> Vec<Client> {
+    pub(crate) fn callers(&self) -> Vec<Client> {
         self.proxies.iter().map(|proxy| Client::new(proxy.front).key(KEY)).collect()
     }
 
     /// Applies documents and waits until every proxy has them.
-    pub async fn apply(&self, documents: &str) -> Value {
+    pub(crate) async fn apply(&self, documents: &str) -> Value {
         let answer = self.api().apply(documents).await.ok();
         self.caught_up(answer["revision"].as_u64().expect("apply answers a revision")).await;
         answer
     }
 
     /// Waits until every running proxy has applied this revision.
-    pub async fn caught_up(&self, revision: u64) {
+    pub(crate) async fn caught_up(&self, revision: u64) {
         let wanted: Vec<_> = self.proxies.iter().filter(|it| it.process.is_some()).map(|it| it.name.clone()).collect();
         for (number, _) in self.control_planes.iter().enumerate().filter(|(_, it)| it.process.is_some()) {
             eventually("every proxy has applied the revision", async || {
@@ -216,7 +223,7 @@ impl Cluster {
     }
 
     /// Everything any process has said so far.
-    pub fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let mut logs = String::new();
         for (path, content) in self.dir.files() {
             if path.extension().is_some_and(|extension| extension == "log") {
@@ -240,15 +247,15 @@ impl Plane {
     }
 
     /// `kill -9`.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.take().expect("it runs").kill();
     }
 
-    pub fn process(&mut self) -> &mut Process {
+    pub(crate) fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("it runs")
     }
 
-    pub fn ops(&self) -> Client {
+    pub(crate) fn ops(&self) -> Client {
         Client::new(self.ops)
     }
 }
@@ -266,7 +273,7 @@ impl Drop for Cluster {
 }
 
 /// The documents of the front page, in front of this upstream.
-pub fn documents(upstream: SocketAddr) -> String {
+pub(crate) fn documents(upstream: SocketAddr) -> String {
     format!(
         r#"kind: Provider
 name: mock

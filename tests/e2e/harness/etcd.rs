@@ -11,7 +11,7 @@ use super::eventually::eventually;
 use super::process::{Process, free_port};
 
 #[derive(Debug)]
-pub struct Etcd {
+pub(crate) struct Etcd {
     dir: PathBuf,
     members: Vec<Member>,
 }
@@ -25,7 +25,7 @@ struct Member {
 }
 
 impl Etcd {
-    pub async fn start(size: usize, dir: PathBuf) -> Etcd {
+    pub(crate) async fn start(size: usize, dir: PathBuf) -> Etcd {
         let found = Command::new("etcd").arg("--version").output().is_ok();
         assert!(found, "no `etcd` on the path: apt-get install etcd-server (nothing is skipped in silence)");
         let member = |_| Member { client: free_port(), peer: free_port(), process: None, starts: 0 };
@@ -37,12 +37,12 @@ impl Etcd {
         etcd
     }
 
-    pub fn endpoints(&self) -> String {
+    pub(crate) fn endpoints(&self) -> String {
         let urls: Vec<_> = self.members.iter().map(|member| format!("http://127.0.0.1:{}", member.client)).collect();
         urls.join(",")
     }
 
-    pub fn start_member(&mut self, number: usize) {
+    pub(crate) fn start_member(&mut self, number: usize) {
         let cluster: Vec<_> =
             self.members.iter().enumerate().map(|(n, it)| format!("m{n}=http://127.0.0.1:{}", it.peer)).collect();
         let member = &mut self.members[number];
@@ -64,20 +64,20 @@ impl Etcd {
         member.process = Some(Process::start(&mut command, &log));
     }
 
-    pub fn kill_member(&mut self, number: usize) {
+    pub(crate) fn kill_member(&mut self, number: usize) {
         self.members[number].process.take().expect("the member runs").kill();
     }
 
-    pub fn kill_all(&mut self) {
+    pub(crate) fn kill_all(&mut self) {
         self.members.iter_mut().for_each(|member| member.process = None);
     }
 
-    pub fn start_all(&mut self) {
+    pub(crate) fn start_all(&mut self) {
         (0..self.members.len()).for_each(|number| self.start_member(number));
     }
 
     /// Until every running member knows a leader.
-    pub async fn healthy(&self) {
+    pub(crate) async fn healthy(&self) {
         for (number, member) in self.members.iter().enumerate() {
             if member.process.is_some() {
                 eventually("etcd elects a leader", async || {
@@ -90,7 +90,7 @@ impl Etcd {
     }
 
     /// The number of the member that leads.
-    pub async fn leader(&self) -> usize {
+    pub(crate) async fn leader(&self) -> usize {
         eventually("etcd has a leader that runs", async || {
             for number in 0..self.members.len() {
                 if let Some(status) = self.call(number, "/v3/maintenance/status", &json!({})).await
@@ -106,17 +106,18 @@ impl Etcd {
     }
 
     /// Puts a key behind the control plane's back.
-    pub async fn put(&self, key: &[u8], value: &[u8]) {
+    pub(crate) async fn put(&self, key: &[u8], value: &[u8]) {
         let body = json!({"key": base64(key), "value": base64(value)});
         self.call(0, "/v3/kv/put", &body).await.expect("etcd takes the key");
     }
 
     /// Every value, as text as far as it is text.
-    pub async fn everything(&self) -> String {
+    pub(crate) async fn everything(&self) -> String {
         let body = json!({"key": base64(b"\0"), "range_end": base64(b"\0")});
         let answer = self.call(0, "/v3/kv/range", &body).await.expect("etcd answers");
         let rows = answer["kvs"].as_array().cloned().unwrap_or_default();
-        let decode = |value: &Value| String::from_utf8_lossy(&unbase64(value.as_str().unwrap_or_default())).into_owned();
+        let decode =
+            |value: &Value| String::from_utf8_lossy(&unbase64(value.as_str().unwrap_or_default())).into_owned();
         rows.iter().map(|row| format!("{} = {}\n", decode(&row["key"]), decode(&row["value"]))).collect()
     }
 
@@ -131,7 +132,7 @@ impl Etcd {
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-pub fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for group in bytes.chunks(3) {
         let bits = group.iter().fold(0u32, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - group.len()));
@@ -143,7 +144,7 @@ pub fn base64(bytes: &[u8]) -> String {
     text
 }
 
-pub fn unbase64(text: &str) -> Vec<u8> {
+pub(crate) fn unbase64(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text
         .bytes()
         .filter_map(|byte| DIGITS.iter().position(|digit| *digit == byte))

@@ -4,14 +4,14 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// A request or an answer.
 #[derive(Debug, Clone, Default)]
-pub struct Message {
+pub(crate) struct Message {
     /// The first line.
-    pub first: String,
-    pub headers: Vec<(String, String)>,
+    pub(crate) first: String,
+    pub(crate) headers: Vec<(String, String)>,
     /// The head as it came, with its empty line.
-    pub head: Vec<u8>,
+    pub(crate) head: Vec<u8>,
     /// Without chunked framing.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Message {
@@ -24,19 +24,15 @@ impl Message {
         Message { first, headers, head, body: Vec::new() }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.first.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
     }
 
-    pub fn method(&self) -> &str {
-        self.first.split(' ').next().unwrap_or_default()
-    }
-
-    pub fn target(&self) -> &str {
+    pub(crate) fn target(&self) -> &str {
         self.first.split(' ').nth(1).unwrap_or_default()
     }
 
@@ -56,7 +52,7 @@ impl Message {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Request,
     Answer,
 }
@@ -71,7 +67,7 @@ enum Framing {
 
 /// Why a message could not be read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Broken {
+pub(crate) enum Broken {
     /// The other side ended it cleanly where it may.
     Ended,
     /// In the middle of something.
@@ -80,19 +76,19 @@ pub enum Broken {
 
 /// The receiving side of a connection.
 #[derive(Debug)]
-pub struct Reader<R> {
+pub(crate) struct Reader<R> {
     from: R,
     buffer: Vec<u8>,
     framing: Framing,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    pub fn new(from: R) -> Reader<R> {
+    pub(crate) fn new(from: R) -> Reader<R> {
         Reader { from, buffer: Vec::new(), framing: Framing::Over }
     }
 
     /// A head; its body is read with `piece` or `rest`.
-    pub async fn head(&mut self, kind: Kind) -> Result<Message, Broken> {
+    pub(crate) async fn head(&mut self, kind: Kind) -> Result<Message, Broken> {
         loop {
             let end = self.buffer.windows(4).position(|window| window == b"\r\n\r\n");
             if let Some(end) = end {
@@ -106,7 +102,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// The next bytes of the body as they come; `None` at its proper end.
-    pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, Broken> {
+    pub(crate) async fn piece(&mut self) -> Result<Option<Vec<u8>>, Broken> {
         match self.framing {
             Framing::Over => Ok(None),
             Framing::UntilEnd => {
@@ -135,7 +131,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// What is left of the body. On a cut the error says so and what came before it is lost: see `piece`.
-    pub async fn rest(&mut self) -> Result<Vec<u8>, Broken> {
+    pub(crate) async fn rest(&mut self) -> Result<Vec<u8>, Broken> {
         let mut body = Vec::new();
         while let Some(piece) = self.piece().await? {
             body.extend_from_slice(&piece);
@@ -144,7 +140,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// Waits until the other side closes; what it sends meanwhile is kept.
-    pub async fn closed(&mut self) {
+    pub(crate) async fn closed(&mut self) {
         while self.more().await.is_ok() {}
     }
 

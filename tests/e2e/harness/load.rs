@@ -10,27 +10,27 @@ use super::client::Client;
 const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
-pub struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     callers: Vec<tokio::task::JoinHandle<Tally>>,
 }
 
 #[derive(Debug, Default)]
-pub struct Tally {
-    pub served: u64,
-    pub failed: Vec<String>,
+pub(crate) struct Tally {
+    pub(crate) served: u64,
+    pub(crate) failed: Vec<String>,
 }
 
 impl Load {
     /// Unary and streamed chat completions in turn, spread over these clients.
-    pub fn start(clients: Vec<Client>, model: &str) -> Load {
+    pub(crate) fn start(clients: Vec<Client>, model: &str) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let callers = clients.into_iter().flat_map(|client| [client.clone(), client]);
         let callers = callers.map(|client| tokio::spawn(call(client, model.into(), Arc::clone(&stop)))).collect();
         Load { stop, callers }
     }
 
-    pub async fn stop(self) -> Tally {
+    pub(crate) async fn stop(self) -> Tally {
         self.stop.store(true, Ordering::Relaxed);
         let mut tally = Tally::default();
         for caller in self.callers {
@@ -42,7 +42,7 @@ impl Load {
     }
 
     /// Ends the load and insists that all of it was served.
-    pub async fn nothing_failed(self) -> u64 {
+    pub(crate) async fn nothing_failed(self) -> u64 {
         let tally = self.stop().await;
         assert_eq!(tally.failed, Vec::<String>::new(), "of {} requests", tally.served);
         assert!(0 < tally.served, "there was no load at all");

@@ -10,13 +10,13 @@ use serde_json::Value;
 use super::eventually::{eventually, within};
 
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
-    pub log: PathBuf,
+    pub(crate) log: PathBuf,
 }
 
 /// Where cargo puts the binaries: this test lies in `deps` beside them.
-pub fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("this program has a path");
     let dir = own.parent().and_then(Path::parent).expect("target/debug/deps/e2e-...");
     let path = dir.join(name);
@@ -25,12 +25,12 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 /// A port nobody listens on just now, for programs that cannot choose one themselves.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Process {
-    pub fn start(command: &mut Command, log: &Path) -> Process {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Process {
         let file = File::create(log).unwrap();
         // What the developer's shell has set must not decide what a test sees.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TURNPIKE_")) {
@@ -41,21 +41,21 @@ impl Process {
         Process { child, log: log.into() }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// The JSON lines of the log.
-    pub fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         self.said().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// The fields of the line that says `ready`.
-    pub async fn ready(&mut self) -> Value {
+    pub(crate) async fn ready(&mut self) -> Value {
         eventually("a process says ready", async || {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("ended with {status} before it was ready:\n{}", self.said());
@@ -65,26 +65,26 @@ impl Process {
         .await
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         _ = self.child.kill();
         _ = self.child.wait();
     }
 
     /// `TERM`, `STOP`, `CONT`: by the shell's own tool, because sending signals takes unsafe code.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
         assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
+    pub(crate) async fn ended(&mut self, limit: Duration) -> ExitStatus {
         within(limit, "a process ends", async || self.child.try_wait().unwrap()).await
     }
 
-    pub fn rss_kib(&self) -> u64 {
+    pub(crate) fn rss_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
@@ -98,12 +98,12 @@ impl Drop for Process {
 }
 
 /// A field of a JSON log line, which may stand flat or below `fields`.
-pub fn field<'a>(line: &'a Value, name: &str) -> &'a str {
+pub(crate) fn field<'a>(line: &'a Value, name: &str) -> &'a str {
     line.get(name).or_else(|| line.get("fields")?.get(name)).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The first address of a field that may hold several.
-pub fn address(line: &Value, name: &str) -> std::net::SocketAddr {
+pub(crate) fn address(line: &Value, name: &str) -> std::net::SocketAddr {
     let value = field(line, name);
     let first = value.split(',').next().unwrap_or_default().trim_matches(|c| "[] \"".contains(c));
     first.parse().unwrap_or_else(|_| panic!("no address {name:?} in {line}"))

@@ -14,22 +14,21 @@ use super::http::{Kind, Message, Reader};
 use super::script::{self, Step};
 
 #[derive(Debug)]
-pub struct Upstream {
-    pub address: SocketAddr,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
     shared: Arc<Mutex<Shared>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    pub message: Message,
+pub(crate) struct Seen {
+    pub(crate) message: Message,
     /// Requests and connections are numbered in the order they came.
-    pub request: usize,
-    pub connection: usize,
-    pub at: Instant,
+    pub(crate) request: usize,
+    pub(crate) connection: usize,
     /// When the other side hung up before the script was through.
-    pub abandoned: Option<Instant>,
+    pub(crate) abandoned: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -48,7 +47,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Upstream {
-    pub async fn start() -> Upstream {
+    pub(crate) async fn start() -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Mutex::new(Shared::default()));
@@ -57,30 +56,26 @@ impl Upstream {
     }
 
     /// What to do with requests for this model from now on. Without a script a model answers as a good provider does.
-    pub fn on(&self, model: &str, steps: Vec<Step>) {
+    pub(crate) fn on(&self, model: &str, steps: Vec<Step>) {
         let mut shared = self.shared.lock().unwrap();
         shared.scripts.retain(|(known, _)| known != model);
         shared.scripts.push((model.into(), steps));
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.lock().unwrap().seen.clone()
     }
 
-    pub fn last(&self) -> Seen {
+    pub(crate) fn last(&self) -> Seen {
         self.seen().pop().expect("a request reached the upstream")
     }
 
-    pub fn forget(&self) {
-        self.shared.lock().unwrap().seen.clear();
-    }
-
     /// Connections that have not been closed.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.shared.lock().unwrap().open
     }
 
-    pub async fn reached(&self, count: usize) -> Vec<Seen> {
+    pub(crate) async fn reached(&self, count: usize) -> Vec<Seen> {
         eventually("requests reach the upstream", async || {
             let seen = self.seen();
             (count <= seen.len()).then_some(seen)
@@ -89,13 +84,8 @@ impl Upstream {
     }
 
     /// When the other side hung up on the request of that number.
-    pub async fn abandoned(&self, number: usize) -> Instant {
+    pub(crate) async fn abandoned(&self, number: usize) -> Instant {
         eventually("the request is abandoned", async || self.seen().get(number).and_then(|seen| seen.abandoned)).await
-    }
-
-    /// Nobody answers here any more.
-    pub fn stop(self) {
-        self.task.abort();
     }
 }
 
@@ -135,7 +125,7 @@ async fn connection(stream: TcpStream, number: usize, shared: &Mutex<Shared>) {
             let mut shared = shared.lock().unwrap();
             shared.requests += 1;
             let request = shared.requests;
-            shared.seen.push(Seen { message, request, connection: number, at: Instant::now(), abandoned: None });
+            shared.seen.push(Seen { message, request, connection: number, abandoned: None });
             request
         };
         if !play(&steps, &mut reader, &mut writer).await {

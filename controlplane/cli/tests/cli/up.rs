@@ -1,6 +1,7 @@
 //! `up` with planes that are shell scripts: how it starts, watches and stops them. With the real ones: tests/e2e.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -107,4 +108,21 @@ fn told_to_stop_it_stops_its_children_and_succeeds() {
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(both_say("drained"));
+}
+
+#[test]
+fn told_twice_it_stops_at_once() {
+    let folder = Folder::new();
+    let deaf = "trap '' TERM; echo started; while :; do sleep 0.05; done";
+    let mut up = installed(&folder, &[("turnpike-controlplane", deaf), ("turnpike-dataplane", deaf)]);
+    let mut child = up.stderr(Stdio::piped()).spawn().unwrap();
+    let logs = ["controlplane", "dataplane"].map(|name| folder.0.join(format!("home/logs/{name}.log")));
+    eventually(|| logs.iter().all(|log| fs::read_to_string(log).is_ok_and(|text| text.contains("started"))));
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let tell = || Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    tell();
+    said.find(|line| line.starts_with("stopping: ")).unwrap();
+    tell();
+    said.find(|line| line == "stopping at once").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

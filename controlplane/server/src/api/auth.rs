@@ -27,7 +27,9 @@ mod tests {
             is_admin(&headers, &token)
         };
         assert!(check(&["Bearer t"]) && check(&["bearer t"]));
-        for wrong in [&[][..], &["t"], &["Bearer"], &["Bearer "], &["Bearer x"], &["Basic t"], &["Bearer t", "Bearer t"]] {
+        for wrong in
+            [&[][..], &["t"], &["Bearer"], &["Bearer "], &["Bearer x"], &["Basic t"], &["Bearer t", "Bearer t"]]
+        {
             assert!(!check(wrong), "{wrong:?}");
         }
     }

@@ -28,7 +28,8 @@ pub(super) enum Format {
 
 impl Format {
     pub(super) fn of(content_type: Option<&str>) -> Format {
-        let essence = content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
+        let essence =
+            content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
         if essence.contains("yaml") {
             Format::Yaml
         } else if essence.ends_with("json") || essence.contains("ndjson") || essence.contains("jsonl") {
@@ -62,7 +63,10 @@ pub(super) fn read_one(body: &[u8], format: Format) -> Result<Value, Vec<Fault>>
         (None, _) => Err(vec![fault(0, "the body holds no document".to_owned())]),
         (Some(_), more) => {
             let count = more.saturating_add(1);
-            Err(vec![fault(0, format!("the body holds {count} documents, and one is wanted; POST /v1/apply takes many"))])
+            Err(vec![fault(
+                0,
+                format!("the body holds {count} documents, and one is wanted; POST /v1/apply takes many"),
+            )])
         }
     }
 }
@@ -118,8 +122,13 @@ fn chunks(text: &str) -> Vec<(usize, &str)> {
     let mut chunks = Vec::new();
     let (mut begin, mut begin_line, mut at) = (0, 0, 0usize);
     for (line, content) in text.split_inclusive('\n').enumerate() {
-        let is_marker = content.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
-        if is_marker && let Some(chunk) = text.get(begin..at) && !is_prologue(chunk) {
+        let is_marker = content
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+        if is_marker
+            && let Some(chunk) = text.get(begin..at)
+            && !is_prologue(chunk)
+        {
             chunks.push((begin_line, chunk));
             (begin, begin_line) = (at, line);
         }

@@ -21,7 +21,9 @@ pub(crate) enum Error {
     Invalid(Vec<Fault>),
     Unauthorized,
     NotFound(String),
-    MethodNotAllowed { allow: String },
+    MethodNotAllowed {
+        allow: String,
+    },
     TooLarge(String),
     TooSlow,
     Refused(Refusal),
@@ -95,8 +97,9 @@ impl Error {
 
     fn faults(&self) -> Option<&[Fault]> {
         match self {
-            Error::Invalid(faults)
-            | Error::Refused(Refusal::Invalid(faults) | Refusal::InUse { faults, .. }) => Some(faults),
+            Error::Invalid(faults) | Error::Refused(Refusal::Invalid(faults) | Refusal::InUse { faults, .. }) => {
+                Some(faults)
+            }
             _ => None,
         }
     }
@@ -115,7 +118,8 @@ impl Error {
         let faults = self.faults();
         let shown = faults.map(|faults| faults.iter().take(FAULTS_MAX).map(Shown::of).collect());
         let omitted = faults.map_or(0, |faults| faults.len().saturating_sub(FAULTS_MAX));
-        let error = Body { code, message: &self.message(), faults: shown, faults_omitted: Some(omitted).filter(|n| *n > 0) };
+        let error =
+            Body { code, message: &self.message(), faults: shown, faults_omitted: Some(omitted).filter(|n| *n > 0) };
         let body = serde_json::to_vec(&Envelope { error }).unwrap_or_default();
         let mut answer = Response::new(Full::new(Bytes::from(body)));
         *answer.status_mut() = status;

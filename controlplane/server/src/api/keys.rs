@@ -40,7 +40,10 @@ impl Api {
         }
         let grace_ms = match map.get("graceSeconds") {
             None | Some(Value::Null) => Some(0),
-            Some(value) => value.as_u64().filter(|seconds| *seconds <= GRACE_SECONDS_MAX).map(|seconds| seconds.saturating_mul(1000)),
+            Some(value) => value
+                .as_u64()
+                .filter(|seconds| *seconds <= GRACE_SECONDS_MAX)
+                .map(|seconds| seconds.saturating_mul(1000)),
         };
         let wrong = || invalid("graceSeconds", format!("must be a whole number from 0 to {GRACE_SECONDS_MAX}"));
         let grace_ms = grace_ms.ok_or_else(wrong)?;

@@ -44,12 +44,7 @@ const DRY: &[&str] = &["dryRun"];
 pub(super) const USAGE: &[&str] =
     &["from", "to", "groupBy", "team", "key", "user", "model", "provider", "upstreamModel", "limit", "cursor"];
 
-const fn route(
-    method: &'static str,
-    template: &'static str,
-    action: Action,
-    params: &'static [&'static str],
-) -> Route {
+const fn route(method: &'static str, template: &'static str, action: Action, params: &'static [&'static str]) -> Route {
     Route { method, template, action, params }
 }
 

@@ -31,7 +31,10 @@ fn the_least_that_must_be_said_is_enough() {
 fn a_file_says_what_flags_say_and_flags_go_first() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("controlplane.conf");
-    let lines = format!("data-dir: /from-file\nadmin-token: a\njoin-token: j\napi-listen: 127.0.0.1:1\n{}\n", &SEAL_KEYS[2..].replacen('=', ": ", 1));
+    let lines = format!(
+        "data-dir: /from-file\nadmin-token: a\njoin-token: j\napi-listen: 127.0.0.1:1\n{}\n",
+        &SEAL_KEYS[2..].replacen('=', ": ", 1)
+    );
     std::fs::write(&file, lines).unwrap();
     let config = format!("--config={}", file.display());
     let bootstrap = read(&[&config, "--data-dir=/from-flag"]).unwrap();

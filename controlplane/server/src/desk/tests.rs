@@ -100,7 +100,8 @@ async fn all(desk: &Desk, works: Vec<Work>) -> Vec<Result<Done, Refusal>> {
         .into_iter()
         .map(|work| {
             let (answer, answered) = oneshot::channel();
-            let proposal = Proposal { work: Arc::new(work), conditions: Arc::new([]), attempts: 0, alone: false, answer };
+            let proposal =
+                Proposal { work: Arc::new(work), conditions: Arc::new([]), attempts: 0, alone: false, answer };
             desk.inbox.try_send(proposal).unwrap();
             answered
         })
@@ -118,7 +119,9 @@ async fn what_waits_together_is_one_transaction_and_each_gets_its_own_answer() {
     let mut works: Vec<_> = (0..100).map(|n| team(&format!("t{n}"))).collect();
     works.push(Work::Documents(vec![json!({"kind": "Team", "name": "bad", "nmae": 1})]));
     works.push(Work::Delete(team_ref("missing")));
-    let (answers, ()) = tokio::join!(all(&desk, works), async { tokio::spawn(writer.run()); });
+    let (answers, ()) = tokio::join!(all(&desk, works), async {
+        tokio::spawn(writer.run());
+    });
     assert_eq!(store.commits.load(Ordering::Relaxed), 1);
     for answer in &answers[..100] {
         let done = answer.as_ref().unwrap();
@@ -205,7 +208,9 @@ async fn what_the_store_will_not_have_does_not_take_others_down() {
     let why = StoreError::TooLarge { what: "Team/big".into(), bytes: 2, bytes_max: 1 };
     store.whim.lock().unwrap().push(Whim::Fail(why));
     let works = vec![team("a"), team("b"), team("c")];
-    let (answers, ()) = tokio::join!(all(&desk, works), async { tokio::spawn(writer.run()); });
+    let (answers, ()) = tokio::join!(all(&desk, works), async {
+        tokio::spawn(writer.run());
+    });
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(store.commits.load(Ordering::Relaxed), 4);
 }
@@ -241,7 +246,9 @@ async fn what_comes_sealed_must_open_here() {
     tokio::spawn(writer.run());
     let provider = |credential: Value| {
         let base = "http://127.0.0.1:1/v1";
-        Work::Documents(vec![json!({"kind": "Provider", "name": "p", "dialect": "openai", "baseUrl": base, "credential": credential})])
+        Work::Documents(vec![
+            json!({"kind": "Provider", "name": "p", "dialect": "openai", "baseUrl": base, "credential": credential}),
+        ])
     };
     desk.write(provider(json!({"value": "sk-upstream"})), Vec::new()).await.unwrap();
     let held = desk.latest.state().find(ResourceKind::Provider, "p").cloned().unwrap();
@@ -250,7 +257,10 @@ async fn what_comes_sealed_must_open_here() {
     assert_eq!(done.written[0].outcome, Outcome::Unchanged);
     let foreign = Keyring::parse(&Keyring::line([2; 32])).unwrap().seal("Provider/p/credential", b"x").unwrap();
     let refusal = desk.write(provider(json!({"sealed": foreign.to_base64()})), Vec::new()).await.unwrap_err();
-    assert!(matches!(&refusal, Refusal::Invalid(faults) if faults[0].path == "Provider/p.credential.sealed"), "{refusal:?}");
+    assert!(
+        matches!(&refusal, Refusal::Invalid(faults) if faults[0].path == "Provider/p.credential.sealed"),
+        "{refusal:?}"
+    );
 }
 
 #[tokio::test]

@@ -17,11 +17,20 @@ use crate::store::DocKey;
 pub(crate) enum Work {
     /// All of them or none.
     Documents(Vec<Value>),
-    Patch { of: Ref, patch: Value },
+    Patch {
+        of: Ref,
+        patch: Value,
+    },
     Delete(Ref),
     /// A new secret, given or minted; the old one stays good for a while.
-    Rotate { key: String, secret: Option<Value>, grace_ms: u64 },
-    Revoke { key: String },
+    Rotate {
+        key: String,
+        secret: Option<Value>,
+        grace_ms: u64,
+    },
+    Revoke {
+        key: String,
+    },
 }
 
 /// What must be so for a proposal to count.

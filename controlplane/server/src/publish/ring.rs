@@ -88,14 +88,18 @@ fn weight(delta: &Delta) -> usize {
     let upserts: usize = delta.upserts.iter().map(|row| row.id.len().saturating_add(row.body.len())).sum();
     let removals: usize = delta.removals.iter().map(|row| row.id.len()).sum();
     let rows = delta.upserts.len().saturating_add(delta.removals.len());
-    upserts.saturating_add(removals).saturating_add(rows.saturating_mul(size_of::<wire::Resource>())).saturating_add(256)
+    upserts
+        .saturating_add(removals)
+        .saturating_add(rows.saturating_mul(size_of::<wire::Resource>()))
+        .saturating_add(256)
 }
 
 /// Whether somebody loses access by this: it must not wait for company.
 pub(crate) fn revokes(delta: &Delta) -> bool {
     let is_key = |kind: u32| kind == Kind::Key.number();
     let is_disabled = |row: &wire::Resource| wire::Key::decode(row.body.clone()).is_ok_and(|key| key.disabled);
-    delta.removals.iter().any(|row| is_key(row.kind)) || delta.upserts.iter().any(|row| is_key(row.kind) && is_disabled(row))
+    delta.removals.iter().any(|row| is_key(row.kind))
+        || delta.upserts.iter().any(|row| is_key(row.kind) && is_disabled(row))
 }
 
 #[cfg(test)]

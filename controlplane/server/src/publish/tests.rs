@@ -9,22 +9,24 @@ use crate::config::Credentials;
 use crate::sealer::Vault;
 use crate::stop::stop;
 
-fn resource(document: serde_json::Value) -> Resource {
+fn resource(document: &serde_json::Value) -> Resource {
     let keyring = Keyring::parse(&Keyring::line([1; 32])).unwrap();
     let mut vault = Vault::new(keyring, Credentials::DocumentsOnly);
-    read(0, &document).0.unwrap().settle(None, &mut vault).unwrap().resource
+    read(0, document).0.unwrap().settle(None, &mut vault).unwrap().resource
 }
 
 fn key(disabled: bool) -> Resource {
-    resource(json!({"kind": "Key", "name": "k", "id": "0000000000007", "secret": "sk-a-secret", "models": ["*"], "disabled": disabled}))
+    resource(
+        &json!({"kind": "Key", "name": "k", "id": "0000000000007", "secret": "sk-a-secret", "models": ["*"], "disabled": disabled}),
+    )
 }
 
 fn model(target: &str) -> Resource {
-    resource(json!({"kind": "Model", "name": "m", "targets": [{"provider": "p", "model": target}]}))
+    resource(&json!({"kind": "Model", "name": "m", "targets": [{"provider": "p", "model": target}]}))
 }
 
 fn provider() -> Resource {
-    resource(json!({"kind": "Provider", "name": "p", "dialect": "openai", "demo": {}}))
+    resource(&json!({"kind": "Provider", "name": "p", "dialect": "openai", "demo": {}}))
 }
 
 fn doc(resource: &Resource, revision: u64) -> Doc {
@@ -99,7 +101,8 @@ fn a_store_that_went_back_in_time_is_another_world() {
 
 #[test]
 fn what_cannot_be_read_is_reported_and_its_last_readable_version_stays() {
-    let newer = Doc { body: Bytes::from_static(b"{\"v\":99,\"kind\":\"Model\",\"name\":\"m\"}"), ..doc(&model("a"), 4) };
+    let newer =
+        Doc { body: Bytes::from_static(b"{\"v\":99,\"kind\":\"Model\",\"name\":\"m\"}"), ..doc(&model("a"), 4) };
     let fresh = latest(4, vec![doc(&provider(), 1), newer.clone()]);
     assert_eq!(fresh.unreadable().len(), 1);
     assert!(fresh.state().find(ResourceKind::Model, "m").is_none());

@@ -125,8 +125,8 @@ fn commit(connection: &mut Connection, txn: &Txn) -> Result<Revision, Refused> {
     let revision = found.next();
     let number = signed(revision);
     {
-        let mut put =
-            transaction.prepare_cached("INSERT OR REPLACE INTO doc (kind, name, revision, sum, body) VALUES (?, ?, ?, ?, ?)")?;
+        let mut put = transaction
+            .prepare_cached("INSERT OR REPLACE INTO doc (kind, name, revision, sum, body) VALUES (?, ?, ?, ?, ?)")?;
         let mut delete = transaction.prepare_cached("DELETE FROM doc WHERE kind = ? AND name = ?")?;
         for (key, body) in &txn.changes {
             match body {

@@ -74,10 +74,14 @@ impl Options {
         }
         for endpoint in &self.endpoints {
             if endpoint.starts_with("https://") && self.ca.is_none() {
-                faults.push(format!("the etcd endpoint {endpoint} wants TLS: give the certificate authority it is to be trusted by"));
+                faults.push(format!(
+                    "the etcd endpoint {endpoint} wants TLS: give the certificate authority it is to be trusted by"
+                ));
             }
             if endpoint.starts_with("http://") && self.ca.is_some() {
-                faults.push(format!("the etcd endpoint {endpoint} is without TLS, but a certificate authority is given: write https://"));
+                faults.push(format!(
+                    "the etcd endpoint {endpoint} is without TLS, but a certificate authority is given: write https://"
+                ));
             }
         }
         if self.identity.is_some() && self.ca.is_none() {

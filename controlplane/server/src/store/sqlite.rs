@@ -267,7 +267,8 @@ fn create(dir: &Path, path: &Path, format: Format) -> Result<(), StoreError> {
 }
 
 fn open_checked(path: &Path, format: Format) -> rusqlite::Result<Result<Connection, StoreError>> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // Until it has been found whole, nothing is written back into it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());

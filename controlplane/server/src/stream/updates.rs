@@ -8,6 +8,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use registry::{Delta, merge};
 use tokio::sync::Mutex as AsyncMutex;
+use vocab::Revision;
 
 use crate::publish::{Latest, Point};
 
@@ -63,10 +64,12 @@ impl Updates {
     }
 
     /// Everything, as of now or as of so short a while ago that a delta leads from there to now: a crowd of proxies that
-    /// all need everything costs one encoding.
-    pub(crate) async fn everything(&self) -> Arc<Encoded> {
+    /// all need everything costs one encoding. It is never older than `at_least`, which is what the proxy has seen: a
+    /// step back would give access again to whoever has lost it since.
+    pub(crate) async fn everything(&self, at_least: Revision) -> Arc<Encoded> {
         let mut kept = self.full.lock().await;
         if let Some((wanted, encoded)) = kept.as_mut()
+            && at_least <= encoded.to.revision
             && self.latest.remembers(encoded.to)
         {
             *wanted = Instant::now();
@@ -136,7 +139,8 @@ fn encode(store: &str, from: Option<Point>, to: Point, delta: Delta) -> Encoded 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vocab::{Digest, Kind, Revision};
+    use crate::publish::{Bounds, Docs};
+    use vocab::{Digest, Kind};
 
     fn row(n: u32, body: usize) -> wire::Resource {
         let id = n.to_be_bytes().to_vec();
@@ -160,7 +164,8 @@ mod tests {
     #[test]
     fn parts_are_bounded_complete_and_only_the_last_is_the_last() {
         let upserts: Vec<_> = (0..50_000).map(|n| row(n, 60)).collect();
-        let removals: Vec<_> = (0..50_000u32).map(|n| wire::Ref { kind: 4, id: n.to_be_bytes().to_vec().into() }).collect();
+        let removals: Vec<_> =
+            (0..50_000u32).map(|n| wire::Ref { kind: 4, id: n.to_be_bytes().to_vec().into() }).collect();
         let parts = decoded(Delta { upserts: upserts.clone(), removals: removals.clone(), digest: Digest(5) });
         assert!(parts.len() > 3);
         assert!(parts.iter().all(|part| part.encoded_len() <= PART_BYTES_MAX + 100));
@@ -173,5 +178,44 @@ mod tests {
     fn a_row_larger_than_a_part_travels_alone() {
         let parts = decoded(Delta { upserts: vec![row(1, 10), row(2, 2 << 20), row(3, 10)], ..Delta::default() });
         assert_eq!(parts.iter().map(|part| part.upserts.len()).collect::<Vec<_>>(), [1, 1, 1]);
+    }
+
+    fn latest(count_max: usize) -> Arc<Latest> {
+        Latest::new("store", Docs::default(), Bounds { count_max, ..Bounds::USUAL })
+    }
+
+    fn put_team(latest: &Latest, revision: u64) {
+        let team = vocab::TeamName::new(&format!("t{revision}")).unwrap();
+        let team = registry::Team { name: team, description: None };
+        latest.advance(Revision(revision), &[registry::Change::Put(registry::Resource::Team(team))]);
+    }
+
+    #[test]
+    fn those_at_one_point_share_one_encoding() {
+        let latest = latest(100);
+        let updates = Updates::new(Arc::clone(&latest));
+        let start = *latest.announced().borrow();
+        put_team(&latest, 1);
+        let (Need::Delta(one), Need::Delta(two)) = (updates.need(start), updates.need(start)) else { panic!() };
+        assert!(Arc::ptr_eq(&one, &two));
+        assert!(matches!(updates.need(one.to), Need::Nothing));
+        put_team(&latest, 2);
+        assert!(matches!(updates.need(start), Need::Delta(later) if later.to.revision == Revision(2)));
+    }
+
+    #[tokio::test]
+    async fn whoever_was_away_for_too_long_needs_everything_and_a_crowd_shares_it() {
+        let latest = latest(2);
+        let updates = Updates::new(Arc::clone(&latest));
+        let start = *latest.announced().borrow();
+        (1..=3).for_each(|revision| put_team(&latest, revision));
+        assert!(matches!(updates.need(start), Need::Everything));
+        let one = updates.everything(Revision::NONE).await;
+        assert_eq!(one.to.revision, Revision(3));
+        put_team(&latest, 4);
+        assert!(Arc::ptr_eq(&one, &updates.everything(Revision::NONE).await));
+        assert_eq!(updates.everything(Revision(4)).await.to.revision, Revision(4));
+        (5..=8).for_each(|revision| put_team(&latest, revision));
+        assert_eq!(updates.everything(Revision::NONE).await.to.revision, Revision(8));
     }
 }

@@ -71,12 +71,11 @@ impl UsageLog for Embedded {
             .run(move |connection| {
                 let waiting = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
                 let written = if waiting.is_empty() { Ok(Vec::new()) } else { append(connection, &waiting) };
-                match written {
-                    Ok(answers) => waiting.into_iter().zip(answers).for_each(|((_, sender), answer)| _ = sender.send(Ok(answer))),
-                    Err(error) => {
-                        let error = sqlite::explain(&path, error);
-                        waiting.into_iter().for_each(|(_, sender)| _ = sender.send(Err(error.clone())));
-                    }
+                let answers = written.map_err(|error| sqlite::explain(&path, error));
+                for (n, (_, sender)) in waiting.into_iter().enumerate() {
+                    let own = |answers: &Vec<Vec<Appended>>| answers.get(n).cloned().unwrap_or_default();
+                    // Whoever asked may have gone away meanwhile.
+                    _ = sender.send(answers.as_ref().map(own).map_err(StoreError::clone));
                 }
                 Ok(())
             })
@@ -87,14 +86,17 @@ impl UsageLog for Embedded {
     async fn query(&self, query: &Query) -> Result<Page, StoreError> {
         let (question, limit) = (Question::of(query)?, query.limit);
         let path = self.reader.path().to_owned();
-        let ask = move |connection: &mut Connection| question.ask(connection).map_err(|error| sqlite::explain(&path, error));
+        let ask =
+            move |connection: &mut Connection| question.ask(connection).map_err(|error| sqlite::explain(&path, error));
         Ok(Page::of(self.reader.run(ask).await?, limit))
     }
 
     async fn prune(&self, now: Timestamp) -> Result<Pruned, StoreError> {
         let cutoff = number(cutoff(now, self.days));
         let path = self.database.path().to_owned();
-        let forget = move |connection: &mut Connection| forget(connection, cutoff).map_err(|error| sqlite::explain(&path, error));
+        let forget = move |connection: &mut Connection| {
+            forget(connection, cutoff).map_err(|error| sqlite::explain(&path, error))
+        };
         self.database.run(forget).await
     }
 }
@@ -199,7 +201,11 @@ impl Question {
             inner = format!("{inner}{} AS d{n}, ", column(*dimension));
             match dimension {
                 Dimension::Time(_) | Dimension::Key => outer.push(format!("d{n}")),
-                Dimension::Team | Dimension::User | Dimension::Model | Dimension::Provider | Dimension::UpstreamModel => {
+                Dimension::Team
+                | Dimension::User
+                | Dimension::Model
+                | Dimension::Provider
+                | Dimension::UpstreamModel => {
                     outer.push(format!("w{n}.text"));
                     joins = format!("{joins} JOIN word w{n} ON w{n}.id = d{n}");
                 }
@@ -251,9 +257,11 @@ impl Question {
                 let value = match dimension {
                     Dimension::Time(_) => Value::Number(unnumber(row.get(n)?)),
                     Dimension::Key => Value::Number(unordered(row.get(n)?)),
-                    Dimension::Team | Dimension::User | Dimension::Model | Dimension::Provider | Dimension::UpstreamModel => {
-                        Value::Text(row.get(n)?)
-                    }
+                    Dimension::Team
+                    | Dimension::User
+                    | Dimension::Model
+                    | Dimension::Provider
+                    | Dimension::UpstreamModel => Value::Text(row.get(n)?),
                 };
                 answer.set(*dimension, value.clone());
                 values.push(value);

@@ -130,12 +130,10 @@ impl UsageLog for Etcd {
         }
         let before = cutoff(now, self.days);
         let everything = DeleteOptions::new().with_range(self.minute(before));
-        let txn = Txn::new()
-            .when([Compare::mod_revision(key.clone(), CompareOp::Equal, version), self.is_ours()])
-            .and_then([
-                TxnOp::put(key, now.minute().to_string(), None),
-                TxnOp::delete(self.minute(0), Some(everything)),
-            ]);
+        let txn =
+            Txn::new().when([Compare::mod_revision(key.clone(), CompareOp::Equal, version), self.is_ours()]).and_then(
+                [TxnOp::put(key, now.minute().to_string(), None), TxnOp::delete(self.minute(0), Some(everything))],
+            );
         let answer = self.cluster.txn(txn, self.cluster.deadline()).await?.value;
         if !answer.succeeded() {
             return Ok(Pruned::default());
@@ -162,7 +160,8 @@ impl Etcd {
                 .filter(|kv| Mark::decode(kv.value()).is_ok_and(|mark| 0 < mark.minute && mark.minute < before))
                 .collect();
             for some in silent.chunks(OPS_MAX - 1) {
-                let unchanged = some.iter().map(|kv| Compare::mod_revision(kv.key(), CompareOp::Equal, kv.mod_revision()));
+                let unchanged =
+                    some.iter().map(|kv| Compare::mod_revision(kv.key(), CompareOp::Equal, kv.mod_revision()));
                 let deletes: Vec<_> = some.iter().map(|kv| TxnOp::delete(kv.key(), None)).collect();
                 let txn = Txn::new().when(unchanged.chain([self.is_ours()]).collect::<Vec<_>>()).and_then(deletes);
                 if self.cluster.txn(txn, self.cluster.deadline()).await?.value.succeeded() {

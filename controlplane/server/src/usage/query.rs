@@ -204,7 +204,11 @@ mod tests {
 
     #[test]
     fn a_cursor_of_another_question_is_refused() {
-        let query = |group: Vec<Dimension>, values: &[Value]| Query { group, after: Some(write_cursor(values)), ..Query::default() };
+        let query = |group: Vec<Dimension>, values: &[Value]| Query {
+            group,
+            after: Some(write_cursor(values)),
+            ..Query::default()
+        };
         assert!(query(vec![Dimension::Team], &[Value::Text("a".into())]).seen().is_ok());
         assert_eq!(query(vec![Dimension::Key], &[Value::Text("a".into())]).seen(), Err(StoreError::BadCursor));
         assert_eq!(query(vec![], &[Value::Text("a".into())]).seen(), Err(StoreError::BadCursor));

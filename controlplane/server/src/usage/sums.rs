@@ -137,7 +137,8 @@ impl<'q> Groups<'q> {
     }
 
     pub(super) fn add(&mut self, minute: u64, who: &Who, sums: &Sums) {
-        let is_asked = (self.query.from..self.query.to).contains(&minute) && self.query.filters.iter().all(|filter| holds(filter, who));
+        let is_asked = (self.query.from..self.query.to).contains(&minute)
+            && self.query.filters.iter().all(|filter| holds(filter, who));
         if !is_asked {
             return;
         }

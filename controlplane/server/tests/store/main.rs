@@ -1,9 +1,12 @@
 //! What every store promises, asked of the embedded one and of a real etcd; and what each promises by itself.
+#![cfg(test)]
 
+mod chaos;
 mod corrupt;
 mod crash;
 mod etcd;
-mod figures;
+mod large;
+mod login;
 mod outage;
 mod scratch;
 mod shared;
@@ -41,6 +44,7 @@ of_both! {
     usage::a_report_is_counted_once_wherever_it_is_sent,
     usage::a_gap_is_told_and_what_came_is_counted,
     usage::rows_add_up_in_any_grouping,
+    usage::only_what_was_asked_for_is_added_up,
     usage::pages_follow_each_other_without_a_row_lost,
     usage::reports_of_any_size_are_counted_once,
     usage::a_reopened_log_goes_on_where_it_was,

@@ -51,7 +51,10 @@ async fn while_etcd_is_down_writes_fail_soon_and_afterwards_everything_goes_on()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_etcd_loses_nothing_and_tells_nothing_twice() {
     let server = Arc::new(EtcdServer::start());
-    let [writer, reader] = [open(&Place::Etcd(Box::new(server.options("/t")))).await, open(&Place::Etcd(Box::new(server.options("/t")))).await];
+    let [writer, reader] = [
+        open(&Place::Etcd(Box::new(server.options("/t")))).await,
+        open(&Place::Etcd(Box::new(server.options("/t")))).await,
+    ];
     let (writer, reader) = (writer.unwrap(), reader.unwrap());
     let mut watch = reader.watch(reader.load().await.unwrap().head);
     let writing = tokio::spawn(async move {

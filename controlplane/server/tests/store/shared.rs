@@ -73,7 +73,10 @@ pub(crate) async fn of_two_commits_on_one_revision_the_second_is_refused(world: 
     let store = world.open().await;
     let beside = world.open_beside(&store).await;
     assert_eq!(store.commit(put(Revision(0), key(1), "first")).await, Ok(Revision(1)));
-    assert_eq!(beside.commit(put(Revision(0), key(1), "second")).await, Err(StoreError::Conflict { head: Revision(1) }));
+    assert_eq!(
+        beside.commit(put(Revision(0), key(1), "second")).await,
+        Err(StoreError::Conflict { head: Revision(1) })
+    );
     assert_eq!(beside.commit(put(Revision(1), key(1), "second")).await, Ok(Revision(2)));
     assert_eq!(store.commit(put(Revision(1), key(2), "x")).await, Err(StoreError::Conflict { head: Revision(2) }));
     // From the future is as wrong as from the past.
@@ -84,7 +87,7 @@ pub(crate) async fn of_two_commits_on_one_revision_the_second_is_refused(world: 
 }
 
 pub(crate) async fn each_watcher_is_told_each_revision_once_and_in_order(world: World) {
-    const COMMITS: u64 = 200;
+    const COMMITS: usize = 200;
     let store = world.open().await;
     let beside = world.open_beside(&store).await;
     assert_eq!((store.load().await.unwrap().head, beside.load().await.unwrap().head), (Revision(0), Revision(0)));
@@ -92,7 +95,7 @@ pub(crate) async fn each_watcher_is_told_each_revision_once_and_in_order(world: 
     let reading = watches.map(|mut watch| {
         tokio::spawn(async move {
             let mut told = Vec::new();
-            while told.len() < COMMITS as usize {
+            while told.len() < COMMITS {
                 told.push(next_commit(&mut watch).await);
             }
             told
@@ -120,7 +123,7 @@ pub(crate) async fn each_watcher_is_told_each_revision_once_and_in_order(world: 
         all.push(soon("a reader", reading).await.unwrap());
     }
     let revisions: Vec<_> = all[0].iter().map(|committed| committed.revision.0).collect();
-    assert_eq!(revisions, (1..=COMMITS).collect::<Vec<_>>());
+    assert_eq!(revisions, (1..=COMMITS as u64).collect::<Vec<_>>());
     assert!(all.iter().all(|told| *told == all[0]));
     assert!(all[0].iter().all(|committed| committed.puts.len() == 2));
 
@@ -226,7 +229,8 @@ pub(crate) async fn two_writers_lose_no_change(world: World) {
             for _ in 0..EACH {
                 loop {
                     let loaded = store.load().await.unwrap();
-                    let counter = loaded.docs.first().map_or(0, |doc| std::str::from_utf8(&doc.body).unwrap().parse().unwrap());
+                    let counter =
+                        loaded.docs.first().map_or(0, |doc| std::str::from_utf8(&doc.body).unwrap().parse().unwrap());
                     match store.commit(put(loaded.head, key("counter"), &(counter + 1_u64).to_string())).await {
                         Ok(_) => break,
                         Err(StoreError::Conflict { .. }) => {}
@@ -260,7 +264,8 @@ pub(crate) async fn a_document_that_is_too_large_is_refused_and_nothing_is_writt
     let store = world.open().await;
     let mut txn = put(Revision(0), key(1), "small");
     txn.put(key(2), vec![b'x'; DOC_BYTES_MAX + 1]);
-    let refused = StoreError::TooLarge { what: "Key/k2".to_owned(), bytes: DOC_BYTES_MAX + 1, bytes_max: DOC_BYTES_MAX };
+    let refused =
+        StoreError::TooLarge { what: "Key/k2".to_owned(), bytes: DOC_BYTES_MAX + 1, bytes_max: DOC_BYTES_MAX };
     assert_eq!(store.commit(txn).await, Err(refused));
     assert_eq!(store.load().await.unwrap().docs, []);
 

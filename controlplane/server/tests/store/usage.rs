@@ -1,7 +1,7 @@
 //! The promises of every usage log.
 
 use server::store::StoreError;
-use server::usage::{Appended, Dimension, Filter, Pruned, Query, Row, Span};
+use server::usage::{Appended, Dimension, Filter, Pruned, Query, Row, Span, UsageLog};
 use vocab::{KeyId, Money, Timestamp, Tokens, Usage};
 use wire::{UsageReport, UsageRow};
 
@@ -42,7 +42,7 @@ fn counted(durable_seq: u64) -> Appended {
     Appended { durable_seq, repeated: false, gap: 0 }
 }
 
-async fn requests(log: &dyn server::usage::UsageLog) -> u64 {
+async fn requests(log: &dyn UsageLog) -> u64 {
     log.query(&all()).await.unwrap().rows[0].requests
 }
 
@@ -79,7 +79,8 @@ pub(crate) async fn a_report_is_counted_once_wherever_it_is_sent(world: World) {
     assert_eq!(requests(&*log).await, 20 + 190);
     assert_eq!(requests(&*beside).await, 20 + 190);
     // Another run of the same proxy numbers anew.
-    let mixed = [report(8, 1, vec![row(NOW, 1, "a", "m")]), report(7, 20, vec![]), report(8, 2, vec![row(NOW, 1, "a", "m")])];
+    let mixed =
+        [report(8, 1, vec![row(NOW, 1, "a", "m")]), report(7, 20, vec![]), report(8, 2, vec![row(NOW, 1, "a", "m")])];
     let answers = beside.append(&mixed).await.unwrap();
     assert_eq!(answers, [counted(1), Appended { repeated: true, ..counted(20) }, counted(2)]);
     assert_eq!(requests(&*log).await, 230);
@@ -95,51 +96,59 @@ pub(crate) async fn a_gap_is_told_and_what_came_is_counted(world: World) {
     assert_eq!(log.append(&[report(2, 3, vec![])]).await, Ok(vec![Appended { gap: 2, ..counted(3) }]));
 }
 
-pub(crate) async fn rows_add_up_in_any_grouping(world: World) {
-    let log = world.open_log().await;
-    let hour = NOW - NOW % 60;
+const HOUR: u64 = NOW - NOW % 60;
+
+/// Five rows, of which two are the same one.
+async fn mixed(log: &dyn UsageLog) {
     let rows = vec![
-        row(hour, 1, "search", "gpt"),
-        row(hour + 1, 1, "search", "gpt"),
-        row(hour + 61, 1, "search", "claude"),
-        row(hour + 61, u64::MAX, "", "gpt"),
+        row(HOUR, 1, "search", "gpt"),
+        row(HOUR + 1, 1, "search", "gpt"),
+        row(HOUR + 61, 1, "search", "claude"),
+        row(HOUR + 61, u64::MAX, "", "gpt"),
     ];
     log.append(&[report(1, 1, rows)]).await.unwrap();
-    log.append(&[report(1, 2, vec![row(hour, 1, "search", "gpt")])]).await.unwrap();
+    log.append(&[report(1, 2, vec![row(HOUR, 1, "search", "gpt")])]).await.unwrap();
+}
 
-    let sum = |n: u64, row: Row| Row {
-        requests: 10 * n,
-        errors: n,
-        tokens: Usage { input: Tokens(1000 * n), cached: Tokens(100 * n), output: Tokens(50 * n), reasoning: Tokens(5 * n) },
-        cost: Money(123_456 * n),
-        unreported: 2 * n,
-        ..row
-    };
-    let ask = async |group: Vec<Dimension>, filters: Vec<Filter>| {
-        let page = log.query(&Query { group, filters, ..all() }).await.unwrap();
-        assert_eq!(page.next, None);
-        page.rows
-    };
+/// So many of `row` added up.
+fn sum(n: u64, row: Row) -> Row {
+    let tokens =
+        Usage { input: Tokens(1000 * n), cached: Tokens(100 * n), output: Tokens(50 * n), reasoning: Tokens(5 * n) };
+    Row { requests: 10 * n, errors: n, tokens, cost: Money(123_456 * n), unreported: 2 * n, ..row }
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+async fn ask(log: &dyn UsageLog, group: &[Dimension], filters: &[Filter]) -> Vec<Row> {
+    let page = log.query(&Query { group: group.to_vec(), filters: filters.to_vec(), ..all() }).await.unwrap();
+    assert_eq!(page.next, None);
+    page.rows
+}
+
+pub(crate) async fn rows_add_up_in_any_grouping(world: World) {
+    let log = world.open_log().await;
+    mixed(&*log).await;
     let none = Row::default;
-    let text = |text: &str| Some(text.to_owned());
-    assert_eq!(ask(vec![], vec![]).await, [sum(5, none())]);
+    assert_eq!(ask(&*log, &[], &[]).await, [sum(5, none())]);
     assert_eq!(
-        ask(vec![Dimension::Key, Dimension::Time(Span::Hour)], vec![]).await,
+        ask(&*log, &[Dimension::Key, Dimension::Time(Span::Hour)], &[]).await,
         [
-            sum(3, Row { minute: Some(hour), key: Some(KeyId(1)), ..none() }),
-            sum(1, Row { minute: Some(hour + 60), key: Some(KeyId(1)), ..none() }),
-            sum(1, Row { minute: Some(hour + 60), key: Some(KeyId(u64::MAX)), ..none() }),
+            sum(3, Row { minute: Some(HOUR), key: Some(KeyId(1)), ..none() }),
+            sum(1, Row { minute: Some(HOUR + 60), key: Some(KeyId(1)), ..none() }),
+            sum(1, Row { minute: Some(HOUR + 60), key: Some(KeyId(u64::MAX)), ..none() }),
         ]
     );
     assert_eq!(
-        ask(vec![Dimension::Model, Dimension::Team], vec![]).await,
+        ask(&*log, &[Dimension::Model, Dimension::Team], &[]).await,
         [
             sum(1, Row { team: text(""), model: text("gpt"), ..none() }),
             sum(1, Row { team: text("search"), model: text("claude"), ..none() }),
             sum(3, Row { team: text("search"), model: text("gpt"), ..none() }),
         ]
     );
-    let everything = vec![
+    let everything = [
         Dimension::Time(Span::Minute),
         Dimension::Key,
         Dimension::Team,
@@ -148,10 +157,10 @@ pub(crate) async fn rows_add_up_in_any_grouping(world: World) {
         Dimension::Provider,
         Dimension::UpstreamModel,
     ];
-    let rows = ask(everything, vec![]).await;
+    let rows = ask(&*log, &everything, &[]).await;
     assert_eq!(rows.len(), 4);
     let first = Row {
-        minute: Some(hour),
+        minute: Some(HOUR),
         key: Some(KeyId(1)),
         team: text("search"),
         user: text(""),
@@ -161,15 +170,20 @@ pub(crate) async fn rows_add_up_in_any_grouping(world: World) {
         ..none()
     };
     assert_eq!(rows[0], sum(2, first));
+}
 
+pub(crate) async fn only_what_was_asked_for_is_added_up(world: World) {
+    let log = world.open_log().await;
+    mixed(&*log).await;
+    let none = Row::default;
     let gpt = Filter::Model(vec!["gpt".into(), "nobody".into()]);
-    assert_eq!(ask(vec![], vec![gpt.clone()]).await, [sum(4, none())]);
-    assert_eq!(ask(vec![], vec![gpt.clone(), Filter::Key(vec![KeyId(u64::MAX)])]).await, [sum(1, none())]);
-    assert_eq!(ask(vec![], vec![Filter::Team(vec!["nobody".into()])]).await, [sum(0, none())]);
-    assert_eq!(ask(vec![Dimension::Team], vec![Filter::Team(vec![])]).await, []);
-    let window = Query { from: hour + 1, to: hour + 61, ..all() };
+    assert_eq!(ask(&*log, &[], std::slice::from_ref(&gpt)).await, [sum(4, none())]);
+    assert_eq!(ask(&*log, &[], &[gpt, Filter::Key(vec![KeyId(u64::MAX)])]).await, [sum(1, none())]);
+    assert_eq!(ask(&*log, &[], &[Filter::Team(vec!["nobody".into()])]).await, [sum(0, none())]);
+    assert_eq!(ask(&*log, &[Dimension::Team], &[Filter::Team(vec![])]).await, []);
+    let window = Query { from: HOUR + 1, to: HOUR + 61, ..all() };
     assert_eq!(log.query(&window).await.unwrap().rows, [sum(1, none())]);
-    let backwards = Query { from: hour + 61, to: hour, ..all() };
+    let backwards = Query { from: HOUR + 61, to: HOUR, ..all() };
     assert_eq!(log.query(&backwards).await.unwrap().rows, [sum(0, none())]);
 }
 
@@ -208,7 +222,8 @@ pub(crate) async fn reports_of_any_size_are_counted_once(world: World) {
     // Many keys in one minute, long names, a proxy that was alone for hours, and small ones in between and together.
     let many = report(1, 1, (0..4000).map(|n| row(NOW, n, &"t".repeat(200), &format!("m{}", n % 300))).collect());
     let lonely = report(1, 2, (0..600).map(|n| row(NOW - 600 + n, 1, "a", "m")).collect());
-    let small: Vec<_> = (3..60).map(|seq| report(1, seq, vec![row(NOW, seq, "a", "m"), row(NOW + 1, seq, "a", "m")])).collect();
+    let small: Vec<_> =
+        (3..60).map(|seq| report(1, seq, vec![row(NOW, seq, "a", "m"), row(NOW + 1, seq, "a", "m")])).collect();
     let reports = [vec![many, lonely], small].concat();
     let total = 10 * (4000 + 600 + 57 * 2);
     let answers = log.append(&reports).await.unwrap();
@@ -240,7 +255,9 @@ pub(crate) async fn old_minutes_are_forgotten_and_young_ones_kept(world: World) 
     let log = world.open_log().await;
     let beside = world.open_log_beside(&log).await;
     log.append(&[report(1, 1, vec![row(NOW - 9 * DAY, 1, "old", "m")])]).await.unwrap();
-    log.append(&[report(2, 1, vec![row(NOW - 9 * DAY, 1, "old", "m"), row(NOW - 7 * DAY, 1, "young", "m")])]).await.unwrap();
+    log.append(&[report(2, 1, vec![row(NOW - 9 * DAY, 1, "old", "m"), row(NOW - 7 * DAY, 1, "young", "m")])])
+        .await
+        .unwrap();
     log.append(&[report(3, 1, vec![])]).await.unwrap();
     let now = Timestamp::from_ms(NOW * 60_000);
     let [first, second] = [log.prune(now).await.unwrap(), beside.prune(now).await.unwrap()];

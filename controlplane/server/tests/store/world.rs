@@ -121,7 +121,12 @@ impl EtcdServer {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.scratch.path().join("log")).unwrap();
         // The shell ends etcd when its own input ends: that happens even if this process is killed.
         let mut shell = Command::new("sh")
-            .args(["-c", r#"exec 3<&0; "$@" </dev/null >&2 & echo $!; cat <&3 >/dev/null; kill -9 $! 2>/dev/null; wait"#, "sh", "etcd"])
+            .args([
+                "-c",
+                r#"exec 3<&0; "$@" </dev/null >&2 & echo $!; cat <&3 >/dev/null; kill -9 $! 2>/dev/null; wait"#,
+                "sh",
+                "etcd",
+            ])
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -10,6 +10,7 @@ use crate::fault::Fault;
 pub(super) struct Chat<'b> {
     pub(super) messages: Vec<Message<'b>>,
     pub(super) tools: Vec<Tool<'b>>,
+    tools_tokens: u64,
     pub(super) choice: ToolChoice<'b>,
     pub(super) one_call_only: bool,
     pub(super) format: Format<'b>,
@@ -74,6 +75,7 @@ impl<'b> Chat<'b> {
         Ok(Chat {
             messages: messages.collect::<Result<_, _>>()?,
             tools: tools(body)?,
+            tools_tokens: body.get("tools").map_or(0, |tools| tokens::count(&tools.to_string())),
             choice: choice(body)?,
             one_call_only: body.get("parallel_tool_calls") == Some(&Value::Bool(false)),
             format: format(body)?,
@@ -82,18 +84,28 @@ impl<'b> Chat<'b> {
         })
     }
 
-    /// What the demo answers to.
-    pub(super) fn last_said_by(&self, role: &str) -> &str {
-        let message = self.messages.iter().rev().find(|message| message.role == role);
-        message.map_or("", |message| message.text.trim())
+    /// What the caller said last; the beginning of it is all the demo listens to.
+    pub(super) fn asked(&self) -> &str {
+        let message = self.messages.iter().rev().find(|message| message.role == "user");
+        let text = message.map_or("", |message| message.text.trim());
+        text.get(..text.floor_char_boundary(HEARD_BYTES_MAX)).unwrap_or(text)
     }
 
-    /// One token a message for who speaks, and the tokens of what is said.
+    /// What a tool has said, if that is what is to be answered.
+    pub(super) fn result(&self) -> Option<&str> {
+        let last = self.messages.last().filter(|message| matches!(message.role, "tool" | "function"));
+        last.map(|message| message.text.as_str())
+    }
+
+    /// The tokens of what is said, one a message for who says it, and those of the tools.
     pub(super) fn prompt_tokens(&self) -> u64 {
-        self.messages.iter().map(|message| 1 + tokens::count(&message.text)).sum()
+        self.tools_tokens + self.messages.iter().map(|message| 1 + tokens::count(&message.text)).sum::<u64>()
     }
 }
 
+const HEARD_BYTES_MAX: usize = 4096;
+const TOOLS_MAX: usize = 128;
+const STOPS_MAX: usize = 4;
 const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
 
 impl<'b> Message<'b> {
@@ -128,8 +140,8 @@ impl<'b> Limits<'b> {
         let stop = match body.get("stop") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::String(stop)) => vec![stop.as_str()],
-            Some(Value::Array(stops)) => stops.iter().filter_map(Value::as_str).collect(),
-            Some(_) => return Err(wrong_type("stop", "a string or an array of strings")),
+            Some(Value::Array(stops)) if stops.len() <= STOPS_MAX => stops.iter().filter_map(Value::as_str).collect(),
+            Some(_) => return Err(wrong_type("stop", "a string or an array of at most four strings")),
         };
         Ok(Limits { n, tokens_max, stop })
     }
@@ -154,8 +166,8 @@ pub(super) fn model(body: &Value) -> Result<&str, Fault> {
 fn tools(body: &Value) -> Result<Vec<Tool<'_>>, Fault> {
     let tools = match body.get("tools") {
         None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(tools)) => tools,
-        Some(_) => return Err(wrong_type("tools", "an array")),
+        Some(Value::Array(tools)) if tools.len() <= TOOLS_MAX => tools,
+        Some(_) => return Err(wrong_type("tools", &format!("an array of at most {TOOLS_MAX} tools"))),
     };
     let tools = tools.iter().enumerate().map(|(n, tool)| {
         let wrong = || wrong_type(&format!("tools[{n}].function.name"), "a string");

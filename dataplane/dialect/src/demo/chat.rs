@@ -1,104 +1,148 @@
-//! Chat: says what it heard, calls a tool when it is wished, and speaks JSON when asked to.
+//! Chat completions, whole and in chunks: <https://platform.openai.com/docs/api-reference/chat/object>,
+//! <https://platform.openai.com/docs/api-reference/chat-streaming/streaming>.
 
+use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Value, json};
-use vocab::{RequestId, Timestamp};
 
-use super::reply::{Choice, Count, Letterhead, Said, whole};
-use super::tokens::count;
-use super::wish::{Wish, count_message, text_of};
-use super::{DemoAnswer, bad, sample};
+use super::ask::{Chat, Delivery};
+use super::tools::{self, Call};
+use super::voice::{self, Speech};
+use super::{DemoAnswer, FINGERPRINT, Stamp, UsageSaid, done, event, tokens, whole};
 use crate::fault::Fault;
 
-/// The answer itself is primed with a few tokens, as real ones are.
-const PRIMING: usize = 3;
+/// Long arguments come in larger parts, not in more.
+const ARGUMENT_DELTAS_MAX: usize = 64;
 
-pub(super) fn answer(asked: &Value, seed: u64, now: Timestamp) -> Result<DemoAnswer, Fault> {
-    let wish = Wish::read(asked)?;
-    let messages = asked.get("messages").and_then(Value::as_array).filter(|messages| !messages.is_empty());
-    let messages = messages.ok_or_else(|| bad("messages", "messages is a list with at least one message in it."))?;
-    for (at, message) in messages.iter().enumerate() {
-        if message.get("role").and_then(Value::as_str).is_none() {
-            return Err(bad(&format!("messages[{at}].role"), "Every message says its role."));
-        }
-    }
-    let tools = asked.get("tools").filter(|tools| !tools.is_null());
-    let prompt = messages.iter().map(count_message).sum::<usize>()
-        + PRIMING
-        + tools.map_or(0, |tools| count(&tools.to_string()));
-    let choices: Vec<(Choice, usize)> =
-        (0..wish.choices).map(|nth| choose(asked, messages, &wish, seed.wrapping_add(nth))).collect();
-    let count = Count { prompt, completion: choices.iter().map(|(_, tokens)| tokens).sum() };
-    let choices = choices.iter().map(|(choice, _)| choice).enumerate();
-    if wish.streamed {
-        let head = Letterhead::new("chatcmpl", "chat.completion.chunk", &wish, seed, now);
-        let chunks = choices.flat_map(|(index, choice)| choice.deltas(index));
-        return Ok(head.stream(&wish, chunks, count));
-    }
-    let head = Letterhead::new("chatcmpl", "chat.completion", &wish, seed, now);
-    let choices: Vec<Value> = choices.map(|(index, choice)| choice.message(index)).collect();
-    Ok(whole(&head.draw(&json!(choices), Some(count.draw()))))
+#[derive(Debug, Serialize)]
+struct Completion<'a, C> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: Vec<C>,
+    /// Absent where nobody asked; null in every chunk but the last where somebody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<UsageSaid>>,
+    service_tier: &'static str,
+    system_fingerprint: &'static str,
 }
 
-fn choose(asked: &Value, messages: &[Value], wish: &Wish, seed: u64) -> (Choice, usize) {
-    let last_user = messages.iter().rev().find(|message| message.get("role") == Some(&json!("user")));
-    let heard = last_user.map(text_of).unwrap_or_default();
-    let is_told = messages.last().is_some_and(|message| message.get("role") == Some(&json!("tool")));
-    if !is_told && let Some(function) = wanted_tool(asked, &heard) {
-        return call(function, &heard, seed);
+#[derive(Debug, Serialize)]
+struct Choice {
+    index: u64,
+    message: Message,
+    logprobs: (),
+    finish_reason: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Message {
+    role: &'static str,
+    content: Option<String>,
+    refusal: (),
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call>,
+}
+
+#[derive(Debug, Serialize)]
+struct Part {
+    index: u64,
+    delta: Value,
+    logprobs: (),
+    finish_reason: Option<&'static str>,
+}
+
+/// What one choice holds: words, or calls.
+#[derive(Debug)]
+struct Said {
+    speech: Speech,
+    calls: Vec<Call>,
+}
+
+impl Said {
+    fn tokens(&self) -> u64 {
+        tokens::count(&self.speech.text) + self.calls.iter().map(Call::tokens).sum::<u64>()
     }
-    let text = if is_told {
-        format!("The tool answered: {}", messages.last().map(text_of).unwrap_or_default())
+}
+
+pub(super) fn answer(chat: &Chat<'_>, stamp: &Stamp<'_>) -> Result<DemoAnswer, Fault> {
+    tools::check(chat)?;
+    let said: Vec<Said> = (0..chat.limits.n).map(|n| say(chat, stamp, n)).collect();
+    let usage = UsageSaid::of(chat.prompt_tokens(), said.iter().map(Said::tokens).sum());
+    let id = stamp.id("chatcmpl-", 0);
+    Ok(match chat.delivery {
+        Delivery::Whole => whole(&completion(stamp, &id, choices(said), Some(Some(usage)))),
+        Delivery::Streamed { with_usage } => DemoAnswer::Events(chunks(&said, stamp, &id, with_usage.then_some(usage))),
+    })
+}
+
+fn say(chat: &Chat<'_>, stamp: &Stamp<'_>, n: u64) -> Said {
+    let calls = tools::calls(chat, stamp, n);
+    let speech = if calls.is_empty() {
+        Speech::cut(&voice::reply(chat, n), &chat.limits)
     } else {
-        structured(asked, &heard).unwrap_or_else(|| say(&heard))
+        Speech { text: String::new(), finish_reason: "tool_calls" }
     };
-    let cut = wish.cut(&text);
-    (Choice { said: Said::Text(cut.text), finish: cut.finish }, cut.tokens)
+    Said { speech, calls }
 }
 
-fn say(heard: &str) -> String {
-    if heard.is_empty() {
-        return "Hello! This is the demo model of your gateway. It needs no account and knows nothing.".to_owned();
-    }
-    format!(
-        "You said: \"{heard}\". This is the demo model of your gateway: it needs no account, answers the same every \
-         time, and counts its tokens. Add a provider to talk to a real one."
-    )
-}
-
-/// The function that is forced, or that the caller speaks of.
-fn wanted_tool<'a>(asked: &'a Value, heard: &str) -> Option<&'a Value> {
-    let functions = || asked.get("tools")?.as_array().map(|tools| tools.iter().filter_map(|tool| tool.get("function")));
-    let name_of = |function: &Value| function.get("name").and_then(Value::as_str).map(str::to_lowercase);
-    match asked.get("tool_choice") {
-        Some(Value::String(choice)) if choice == "none" => None,
-        Some(Value::String(choice)) if choice == "required" => functions()?.next(),
-        Some(Value::Object(choice)) => {
-            let name = choice.get("function")?.get("name")?;
-            functions()?.find(|function| function.get("name") == Some(name))
-        }
-        _ => {
-            let heard = heard.to_lowercase();
-            functions()?.find(|function| {
-                name_of(function).is_some_and(|name| heard.contains(&name) || heard.contains(&name.replace('_', " ")))
-            })
-        }
+fn completion<'a, C>(
+    stamp: &'a Stamp<'_>,
+    id: &'a str,
+    choices: Vec<C>,
+    usage: Option<Option<UsageSaid>>,
+) -> Completion<'a, C> {
+    Completion {
+        id,
+        object: "chat.completion",
+        created: stamp.now_s,
+        model: stamp.model,
+        choices,
+        usage,
+        service_tier: "default",
+        system_fingerprint: FINGERPRINT,
     }
 }
 
-fn call(function: &Value, heard: &str, seed: u64) -> (Choice, usize) {
-    let name = function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let arguments = sample::of(function.get("parameters").unwrap_or(&Value::Null), heard);
-    let arguments = if arguments.is_object() { arguments.to_string() } else { "{}".to_owned() };
-    let tokens = count(&name) + count(&arguments);
-    let said = Said::Call { id: format!("call_{}", RequestId(seed)), name, arguments };
-    (Choice { said, finish: "tool_calls" }, tokens)
+fn choices(said: Vec<Said>) -> Vec<Choice> {
+    let choices = said.into_iter().zip(0..).map(|(said, index)| {
+        let content = said.calls.is_empty().then_some(said.speech.text);
+        let message = Message { role: "assistant", content, refusal: (), tool_calls: said.calls };
+        Choice { index, message, logprobs: (), finish_reason: said.speech.finish_reason }
+    });
+    choices.collect()
 }
 
-fn structured(asked: &Value, heard: &str) -> Option<String> {
-    let format = asked.get("response_format")?;
-    match format.get("type")?.as_str()? {
-        "json_schema" => Some(sample::of(format.get("json_schema")?.get("schema")?, heard).to_string()),
-        "json_object" => Some(json!({"answer": say(heard)}).to_string()),
-        _ => None,
+fn chunks(said: &[Said], stamp: &Stamp<'_>, id: &str, usage: Option<UsageSaid>) -> Vec<Bytes> {
+    let chunk = |parts: Vec<Part>, said: Option<UsageSaid>| {
+        let completion = completion(stamp, id, parts, usage.map(|_| said));
+        event(&Completion { object: "chat.completion.chunk", ..completion })
+    };
+    let mut events = Vec::new();
+    for (said, index) in said.iter().zip(0..) {
+        let part = |delta: Value, finish_reason| vec![Part { index, delta, logprobs: (), finish_reason }];
+        events.extend(deltas(said).into_iter().map(|delta| chunk(part(delta, None), None)));
+        events.push(chunk(part(json!({}), Some(said.speech.finish_reason)), None));
     }
+    events.extend(usage.map(|usage| chunk(Vec::new(), Some(usage))));
+    events.push(done());
+    events
+}
+
+fn deltas(said: &Said) -> Vec<Value> {
+    if said.calls.is_empty() {
+        let opening = json!({"role": "assistant", "content": "", "refusal": null});
+        let words = tokens::pieces(&said.speech.text).map(|piece| json!({"content": piece}));
+        return std::iter::once(opening).chain(words).collect();
+    }
+    let mut deltas = vec![json!({"role": "assistant", "content": null})];
+    for (n, call) in said.calls.iter().enumerate() {
+        let function = json!({"name": call.function.name, "arguments": ""});
+        deltas.push(json!({"tool_calls": [{"index": n, "id": call.id, "type": call.kind, "function": function}]}));
+        let pieces: Vec<&str> = tokens::pieces(&call.function.arguments).collect();
+        let parts = pieces.chunks(pieces.len().div_ceil(ARGUMENT_DELTAS_MAX).max(1)).map(<[&str]>::concat);
+        deltas.extend(parts.map(|part| json!({"tool_calls": [{"index": n, "function": {"arguments": part}}]})));
+    }
+    deltas
 }

@@ -33,55 +33,68 @@ struct Choice<'a> {
 
 /// A text to go on from, and how many tokens it came as.
 #[derive(Debug)]
-pub(super) struct Prompt<'b> {
-    pub(super) text: &'b str,
-    pub(super) tokens: u64,
+struct Prompt<'b> {
+    text: &'b str,
+    tokens: u64,
+}
+
+/// An answer, with its prompt in front where the caller wants to see it again.
+#[derive(Debug)]
+struct Line<'b> {
+    echo: &'b str,
+    speech: Speech,
 }
 
 pub(super) fn answer(body: &Value, stamp: &Stamp<'_>) -> Result<DemoAnswer, Fault> {
     let prompts = prompts(body)?;
     let limits = Limits::read(body)?;
-    let echo = body.get("echo") == Some(&Value::Bool(true));
-    let speeches = prompts.iter().flat_map(|prompt| {
-        let lead = if echo { prompt.text } else { "" };
-        let limits = &limits;
-        (0..limits.n).map(move |n| {
-            let speech = Speech::cut(&voice::spoken(prompt.text.trim(), n), limits);
-            Speech { text: format!("{lead}{}", speech.text), ..speech }
-        })
-    });
-    let speeches: Vec<Speech> = speeches.collect();
-    let written = speeches.iter().map(|speech| tokens::count(&speech.text)).sum();
+    let lines: Vec<Line<'_>> = lines(body, &prompts, &limits);
+    let written = lines.iter().map(|line| tokens::count(line.echo) + tokens::count(&line.speech.text)).sum();
     let usage = UsageSaid::of(prompts.iter().map(|prompt| prompt.tokens).sum(), written);
-    let id = stamp.id("cmpl-", 0);
-    let completion = |choices, usage| {
-        let (created, model) = (stamp.now_s, stamp.model);
-        Completion {
-            id: &id,
-            object: "text_completion",
-            created,
-            model,
-            choices,
-            usage,
-            system_fingerprint: FINGERPRINT,
+    Ok(match Delivery::read(body) {
+        Delivery::Whole => {
+            let texts: Vec<String> = lines.iter().map(|line| [line.echo, &line.speech.text].concat()).collect();
+            let ends = texts.iter().zip(&lines).zip(0..);
+            let choices = ends.map(|((text, line), index)| choice(text, index, Some(line.speech.finish_reason)));
+            whole(&completion(stamp, &stamp.id("cmpl-", 0), choices.collect(), Some(Some(usage))))
         }
-    };
-    let delivery = Delivery::read(body);
-    let Delivery::Streamed { with_usage } = delivery else {
-        let choices =
-            speeches.iter().zip(0..).map(|(speech, index)| choice(&speech.text, index, Some(speech.finish_reason)));
-        return Ok(whole(&completion(choices.collect(), Some(Some(usage)))));
-    };
-    let mut events: Vec<Bytes> = Vec::new();
-    let unsaid = with_usage.then_some(None);
-    for (speech, index) in speeches.iter().zip(0..) {
-        let words = tokens::pieces(&speech.text).map(|piece| choice(piece, index, None));
-        let choices = words.chain([choice("", index, Some(speech.finish_reason))]);
-        events.extend(choices.map(|choice| event(&completion(vec![choice], unsaid))));
+        Delivery::Streamed { with_usage } => DemoAnswer::Events(chunks(&lines, stamp, with_usage.then_some(usage))),
+    })
+}
+
+fn lines<'b>(body: &Value, prompts: &[Prompt<'b>], limits: &Limits<'_>) -> Vec<Line<'b>> {
+    let echoes = body.get("echo") == Some(&Value::Bool(true));
+    let answers = prompts.iter().flat_map(|prompt| (0..limits.n).map(move |n| (prompt.text, n)));
+    let lines = answers.map(|(text, n)| Line {
+        echo: if echoes { text } else { "" },
+        speech: Speech::cut(&voice::spoken(text.trim(), n), limits),
+    });
+    lines.collect()
+}
+
+fn chunks(lines: &[Line<'_>], stamp: &Stamp<'_>, usage: Option<UsageSaid>) -> Vec<Bytes> {
+    let id = stamp.id("cmpl-", 0);
+    let chunk = |choices, said| event(&completion(stamp, &id, choices, usage.map(|_| said)));
+    let mut events = Vec::new();
+    for (line, index) in lines.iter().zip(0..) {
+        let echo = Some(line.echo).filter(|echo| !echo.is_empty());
+        let words = echo.into_iter().chain(tokens::pieces(&line.speech.text)).map(|text| choice(text, index, None));
+        let choices = words.chain([choice("", index, Some(line.speech.finish_reason))]);
+        events.extend(choices.map(|choice| chunk(vec![choice], None)));
     }
-    events.extend(with_usage.then(|| event(&completion(Vec::new(), Some(Some(usage))))));
+    events.extend(usage.map(|usage| chunk(Vec::new(), Some(usage))));
     events.push(done());
-    Ok(DemoAnswer::Streamed(events))
+    events
+}
+
+fn completion<'a>(
+    stamp: &'a Stamp<'_>,
+    id: &'a str,
+    choices: Vec<Choice<'a>>,
+    usage: Option<Option<UsageSaid>>,
+) -> Completion<'a> {
+    let (created, model) = (stamp.now_s, stamp.model);
+    Completion { id, object: "text_completion", created, model, choices, usage, system_fingerprint: FINGERPRINT }
 }
 
 fn choice<'a>(text: &'a str, index: u64, finish_reason: Option<&'a str>) -> Choice<'a> {
@@ -106,7 +119,7 @@ fn prompts(body: &Value) -> Result<Vec<Prompt<'_>>, Fault> {
 }
 
 /// The four ways in which texts are given; the numbers of tokens mean nothing to the demo but their count.
-pub(super) fn read_texts(value: &Value) -> Option<Vec<Prompt<'_>>> {
+fn read_texts(value: &Value) -> Option<Vec<Prompt<'_>>> {
     let of_text = |text| Prompt { text, tokens: tokens::count(text) };
     match value {
         Value::String(text) => Some(vec![of_text(text)]),

@@ -9,14 +9,18 @@ use crate::{HideUsage, StreamObserver, read_usage};
 
 const NOW_S: u64 = 1_790_000_000;
 
+fn now() -> Timestamp {
+    Timestamp::from_ms(NOW_S * 1000 + 999)
+}
+
 fn ask(endpoint: Endpoint, body: &Value) -> DemoAnswer {
-    answer(endpoint, body.to_string().as_bytes(), 7, NOW_S).unwrap()
+    answer(endpoint, body.to_string().as_bytes(), 7, now()).unwrap()
 }
 
 fn whole_of(endpoint: Endpoint, body: &Value) -> Value {
     match ask(endpoint, body) {
         DemoAnswer::Whole(bytes) => serde_json::from_slice(&bytes).unwrap(),
-        DemoAnswer::Streamed(events) => panic!("{events:?}"),
+        DemoAnswer::Events(events) => panic!("{events:?}"),
     }
 }
 
@@ -26,7 +30,7 @@ fn chat(body: Value) -> Value {
 
 /// The chunks of a stream that ends as streams end.
 fn stream(endpoint: Endpoint, body: Value) -> Vec<Value> {
-    let DemoAnswer::Streamed(mut events) = ask(endpoint, &with_model(body)) else { panic!("not a stream") };
+    let DemoAnswer::Events(mut events) = ask(endpoint, &with_model(body)) else { panic!("not a stream") };
     assert_eq!(events.pop().unwrap(), "data: [DONE]\n\n");
     let data =
         |event: &Bytes| event.strip_prefix(b"data: ").and_then(|event| event.strip_suffix(b"\n\n")).unwrap().to_vec();
@@ -71,15 +75,14 @@ fn a_chat_is_answered_with_all_that_a_client_looks_for() {
         })
     );
     assert_eq!(chat(body.clone()), said);
-    let other = answer(Endpoint::ChatCompletions, with_model(body).to_string().as_bytes(), 8, NOW_S).unwrap();
+    let other = answer(Endpoint::ChatCompletions, with_model(body).to_string().as_bytes(), 8, now()).unwrap();
     let DemoAnswer::Whole(other) = other else { panic!("a stream") };
     assert_ne!(serde_json::from_slice::<Value>(&other).unwrap()["id"], said["id"]);
 }
 
 #[test]
 fn a_stream_says_what_the_whole_answer_says() {
-    let body = json!({"n": 2});
-    let said = chat(body.clone());
+    let said = chat(json!({"n": 2}));
     let chunks = stream(Endpoint::ChatCompletions, json!({"n": 2, "stream": true}));
     for index in 0..2 {
         assert_eq!(
@@ -115,7 +118,7 @@ fn a_stream_reports_usage_if_and_only_if_asked() {
 #[test]
 fn what_the_demo_streams_our_own_observer_understands() {
     let body = with_model(json!({"stream": true, "stream_options": {"include_usage": true}}));
-    let DemoAnswer::Streamed(events) = ask(Endpoint::ChatCompletions, &body) else { panic!("not a stream") };
+    let DemoAnswer::Events(events) = ask(Endpoint::ChatCompletions, &body) else { panic!("not a stream") };
     let mut observer = StreamObserver::new(Dialect::Openai, Endpoint::ChatCompletions, HideUsage::Yes);
     let mut out: Vec<Bytes> = Vec::new();
     events.iter().for_each(|event| observer.feed(event.clone(), &mut out));
@@ -251,8 +254,8 @@ fn embeddings_are_of_length_one_and_lie_where_their_words_lie() {
     let said = embed(json!({"input": ["The weather in Paris", "weather, the Paris in!", "a poem about cats", "--"]}));
     let vectors: Vec<Vec<f64>> = said["data"].as_array().unwrap().iter().map(vector_of).collect();
     let dot = |a: usize, b: usize| vectors[a].iter().zip(&vectors[b]).map(|(a, b)| a * b).sum::<f64>();
-    for n in 0..4 {
-        assert_eq!(vectors[n].len(), 256);
+    for (n, vector) in vectors.iter().enumerate() {
+        assert_eq!(vector.len(), 256);
         assert!((dot(n, n) - 1.0).abs() < 1e-5);
     }
     assert!(0.999 < dot(0, 1) && dot(0, 2) < 0.6, "{} {}", dot(0, 1), dot(0, 2));
@@ -311,6 +314,7 @@ fn what_the_demo_cannot_answer_it_refuses_by_name() {
         (Endpoint::ChatCompletions, with_model(json!({"n": 5})), "n", "invalid_value"),
         (Endpoint::ChatCompletions, with_model(json!({"max_tokens": 0})), "max_tokens", "invalid_type"),
         (Endpoint::ChatCompletions, with_model(json!({"stop": 1})), "stop", "invalid_type"),
+        (Endpoint::ChatCompletions, with_model(json!({"stop": ["", "", "", "", ""]})), "stop", "invalid_type"),
         (Endpoint::ChatCompletions, with_model(json!({"tools": [{}]})), "tools[0].function.name", "invalid_type"),
         (Endpoint::ChatCompletions, with_model(json!({"tool_choice": "required"})), "tool_choice", "invalid_value"),
         (Endpoint::ChatCompletions, with_model(json!({"tool_choice": "maybe"})), "tool_choice", "invalid_type"),
@@ -338,15 +342,15 @@ fn what_the_demo_cannot_answer_it_refuses_by_name() {
             "invalid_type",
         ),
     ] {
-        let fault = answer(endpoint, body.to_string().as_bytes(), 7, NOW_S).unwrap_err();
+        let fault = answer(endpoint, body.to_string().as_bytes(), 7, now()).unwrap_err();
         assert_eq!(
             (fault.param.as_deref(), fault.code, fault.kind),
             (Some(param), code, FaultKind::InvalidRequest),
             "{body}"
         );
     }
-    assert_eq!(answer(Endpoint::Embeddings, b"{", 7, NOW_S).unwrap_err().code, "invalid_json");
-    assert_eq!(answer(Endpoint::Embeddings, b"[]", 7, NOW_S).unwrap_err().code, "missing_model");
+    assert_eq!(answer(Endpoint::Embeddings, b"{", 7, now()).unwrap_err().code, "invalid_json");
+    assert_eq!(answer(Endpoint::Embeddings, b"[]", 7, now()).unwrap_err().code, "missing_model");
 }
 
 proptest! {
@@ -359,7 +363,7 @@ proptest! {
         let mut body = body.into_bytes();
         hits.iter().for_each(|hit| hit.done_to(&mut body));
         for endpoint in Endpoint::ALL {
-            if let Err(fault) = answer(endpoint, &body, 1, 2) {
+            if let Err(fault) = answer(endpoint, &body, 1, now()) {
                 assert!(!fault.message.is_empty());
             }
         }

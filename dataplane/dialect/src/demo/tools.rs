@@ -7,6 +7,9 @@ use super::sample::Sampler;
 use super::{Stamp, refusal, tokens};
 use crate::fault::Fault;
 
+const CALLS_MAX: u64 = 8;
+const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
+
 /// <https://platform.openai.com/docs/api-reference/chat/object#chat-object-choices-message-tool_calls>
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Call {
@@ -30,22 +33,24 @@ impl Call {
 
 /// The calls that stand in place of an answer; none if the demo answers in words.
 /// The result of a tool is always answered in words, or the two would go on for ever.
-pub(super) fn calls(chat: &Chat<'_>, stamp: &Stamp<'_>) -> Vec<Call> {
-    let asked = chat.last_said_by("user");
-    let has_result = chat.messages.last().is_some_and(|message| matches!(message.role, "tool" | "function"));
-    if has_result {
+pub(super) fn calls(chat: &Chat<'_>, stamp: &Stamp<'_>, choice: u64) -> Vec<Call> {
+    if chat.result().is_some() {
         return Vec::new();
     }
+    let asked = chat.asked();
+    let said = asked.to_lowercase();
+    let is_named = |tool: &&Tool<'_>| mentions(&said, &tool.name.to_lowercase());
     let mut called: Vec<&Tool<'_>> = match chat.choice {
         ToolChoice::None => Vec::new(),
-        ToolChoice::Named(name) => chat.tools.iter().filter(|tool| tool.name == name).collect(),
-        ToolChoice::Auto | ToolChoice::Required => chat.tools.iter().filter(|tool| asked.contains(tool.name)).collect(),
+        ToolChoice::Named(name) => chat.tools.iter().filter(|tool| tool.name == name).take(1).collect(),
+        ToolChoice::Auto | ToolChoice::Required => chat.tools.iter().filter(is_named).collect(),
     };
     if called.is_empty() && matches!(chat.choice, ToolChoice::Required) {
         called.extend(chat.tools.first());
     }
-    called.truncate(if chat.one_call_only { 1 } else { 8 });
-    let calls = called.into_iter().zip(1..).map(|(tool, n)| Call {
+    let first = CALLS_MAX * choice;
+    let ids = first..first + if chat.one_call_only { 1 } else { CALLS_MAX };
+    let calls = called.into_iter().zip(ids).map(|(tool, n)| Call {
         id: stamp.id("call_", n),
         kind: "function",
         function: Function { name: tool.name.to_owned(), arguments: arguments(tool, asked) },
@@ -53,9 +58,15 @@ pub(super) fn calls(chat: &Chat<'_>, stamp: &Stamp<'_>) -> Vec<Call> {
     calls.collect()
 }
 
+/// By its name, or by its name as one would say it.
+fn mentions(asked: &str, name: &str) -> bool {
+    asked.contains(name) || asked.contains(&name.replace('_', " "))
+}
+
 fn arguments(tool: &Tool<'_>, asked: &str) -> String {
     let arguments = Sampler::new(tool.parameters, asked).value(tool.parameters);
-    if arguments.is_object() { arguments.to_string() } else { String::from("{}") }
+    let arguments = if arguments.is_object() { arguments.to_string() } else { String::new() };
+    if (1..=ARGUMENTS_BYTES_MAX).contains(&arguments.len()) { arguments } else { "{}".to_owned() }
 }
 
 /// A choice that cannot be made.

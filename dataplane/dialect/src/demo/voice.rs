@@ -1,12 +1,14 @@
 //! What the demo says.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ask::{Chat, Format, Limits};
 use super::sample::Sampler;
 use super::tokens;
 
 const QUOTED_CHARS_MAX: usize = 240;
+/// The longest answer the demo gives, wherever it was asked for more.
+const TOKENS_MAX: usize = 4096;
 
 /// An answer, cut to what was allowed.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ impl Speech {
         let stop = limits.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop)).min();
         let text = stop.and_then(|at| text.get(..at)).unwrap_or(text);
         let tokens_max = limits.tokens_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+        let tokens_max = tokens_max.min(TOKENS_MAX);
         let allowed: String = tokens::pieces(text).take(tokens_max).collect();
         let finish_reason = if allowed.len() < text.len() { "length" } else { "stop" };
         Speech { text: allowed, finish_reason }
@@ -29,11 +32,10 @@ impl Speech {
 
 /// The `n`th answer to a chat.
 pub(super) fn reply(chat: &Chat<'_>, n: u64) -> String {
-    let asked = chat.last_said_by("user");
-    let told = chat.messages.last().filter(|message| matches!(message.role, "tool" | "function"));
+    let asked = chat.asked();
     match chat.format {
-        Format::Text => match told {
-            Some(result) => format!("The tool says: {}. {}", quoted(&result.text), remark(n)),
+        Format::Text => match chat.result() {
+            Some(result) => format!("The tool says: {}. {}", quoted(result), remark(n)),
             None => spoken(asked, n),
         },
         Format::Object => json!({"answer": spoken(asked, n), "demo": true}).to_string(),
@@ -71,7 +73,7 @@ fn remark(n: u64) -> &'static str {
 }
 
 /// The word of a text that a tool most likely wants: the last one with a capital, but for the first of a sentence.
-pub(super) fn subject(text: &str) -> Option<&str> {
+fn subject(text: &str) -> Option<&str> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let starts_sentence =
         |n: usize| n == 0 || words.get(n - 1).is_some_and(|word| word.ends_with(['.', '!', '?', ':']));
@@ -90,11 +92,10 @@ pub(super) fn number(text: &str) -> Option<i64> {
 }
 
 /// Some text for a field: what the conversation is about, if that can be told.
-pub(super) fn phrase(text: &str) -> Value {
-    let phrase = match subject(text) {
+pub(super) fn phrase(text: &str) -> String {
+    match subject(text) {
         Some(subject) => subject.to_owned(),
-        None if text.is_empty() => String::from("demo"),
+        None if text.is_empty() => "demo".to_owned(),
         None => text.chars().take(60).collect(),
-    };
-    Value::String(phrase)
+    }
 }

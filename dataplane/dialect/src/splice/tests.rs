@@ -220,7 +220,9 @@ proptest! {
         after["model"] = before["model"].clone();
         if ask {
             assert_eq!(after["stream_options"]["include_usage"], true);
-            [&mut before, &mut after].map(|body| body.as_object_mut().unwrap().remove("stream_options"));
+            for body in [&mut before, &mut after] {
+                body.as_object_mut().unwrap().remove("stream_options");
+            }
         }
         assert_eq!(after, before);
     }

@@ -113,7 +113,8 @@ async fn converse(core: Rc<Core>, stream: TcpStream, tls: Option<TlsAcceptor>, s
     let patience = |second: bool| if second { Limits { head: limits.idle, ..limits } } else { limits };
     match tls {
         None => {
-            let second = matches!(timeout(limits.idle, opens_with_preface(&stream)).await, Ok(Ok(true)));
+            // A connection that says nothing at first does not get to stay.
+            let Ok(Ok(second)) = timeout(limits.head, opens_with_preface(&stream)).await else { return };
             let socket = Socket::new(stream, Rc::clone(&progress), patience(second));
             speak(core, socket, progress, second, stopping).await;
         }
@@ -139,8 +140,8 @@ async fn opens_with_preface(stream: &TcpStream) -> io::Result<bool> {
         if seen.len() == H2_PREFACE.len() {
             return Ok(true);
         }
-        // Some of the preface: readiness does not change until more arrives, so look again a little later.
-        sleep(Duration::from_millis(1)).await;
+        // Some of the preface: readiness does not change when more arrives, so look again a little later.
+        sleep(Duration::from_millis(20)).await;
     }
 }
 

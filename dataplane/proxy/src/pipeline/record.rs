@@ -11,10 +11,11 @@ use policy::{Key, Plan, Policy};
 use tokio::time::Instant;
 use vocab::{KeyId, ModelName, ProviderName, RequestId, UpstreamModel, Usage};
 
-use crate::error::Error;
+use crate::error::{Error, Verdict};
 use crate::gateway::{Core, now};
 use crate::pipeline::accept::Call;
 use crate::pipeline::send::Reply;
+use crate::upstream::Trouble;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -125,6 +126,13 @@ impl Record {
             facts.status = status;
             facts.ending = Ending::Refused;
         });
+    }
+
+    /// What the caller is to be told of trouble in the middle of an answer.
+    pub(super) fn broke_off(&mut self, trouble: &Trouble) -> Verdict {
+        let verdict = crate::error::upstream(self.provider().unwrap_or_default(), trouble);
+        tracing::warn!(request = %self.id(), code = verdict.fault.code, why = %trouble, "the provider broke off");
+        verdict
     }
 
     pub(super) fn usage(&mut self, usage: Option<Usage>) {

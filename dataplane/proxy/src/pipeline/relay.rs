@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use dialect::{Endpoint, Fault, FaultKind, StreamObserver};
+use dialect::{Endpoint, StreamObserver};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -205,13 +205,7 @@ impl Stream {
     fn break_off(&mut self, trouble: &Trouble) -> Option<Bytes> {
         let between = matches!(&self.watch, Watch::Events(observer) if observer.is_between_events());
         self.complete(Ending::BrokeOff);
-        tracing::warn!(request = %self.record.id(), %trouble, "the provider broke off");
-        let fault = Fault {
-            kind: FaultKind::Server,
-            code: "upstream_broken",
-            message: "The provider broke off in the middle of its answer.".into(),
-            param: None,
-        };
+        let fault = self.record.broke_off(trouble).fault;
         between.then(|| dialect::write_fault_event(self.dialect, &fault))
     }
 

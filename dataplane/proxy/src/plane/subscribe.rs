@@ -30,7 +30,7 @@ pub(crate) async fn keep_subscribed(
     applied: watch::Sender<Revision>,
     mut roll: impl FnMut() -> u64,
 ) {
-    let mut subscriber = Subscriber { gateway, keyring, applied, start_over: false };
+    let mut subscriber = Subscriber { gateway, keyring, applied, start_over: false, retired: None };
     loop {
         let began = Instant::now();
         let why = subscriber.session(&mut dialer).await;
@@ -50,6 +50,9 @@ struct Subscriber {
     applied: watch::Sender<Revision>,
     /// What is held does not fit what comes: ask for everything.
     start_over: bool,
+    /// The snapshot before the last. Letting go of a whole table takes a while, and should not fall to a request that
+    /// happens to hold the last reference.
+    retired: Option<Arc<Snapshot>>,
 }
 
 impl Subscriber {
@@ -137,6 +140,7 @@ impl Subscriber {
                 let revision = snapshot.revision();
                 tracing::debug!(%revision, from = update.from, "applied");
                 self.gateway.snapshot.store(Arc::new(snapshot));
+                self.retired = Some(held);
                 self.gateway.life.configured.store(true, Ordering::Release);
                 self.applied.send_replace(revision);
                 Ok(ack)

@@ -27,7 +27,8 @@ fn the_same_documents_come_out_of_every_format() {
 
 #[test]
 fn scalars_are_what_they_look_like() {
-    let document = &any("a: 2030-01-01T00:00:00Z\nb: 12\nc: true\nd: yes\ne: ~\nf: \"7\"\ng: [\"*\"]\nh: |\n  x\n  --- y\n")[0];
+    let document =
+        &any("a: 2030-01-01T00:00:00Z\nb: 12\nc: true\nd: yes\ne: ~\nf: \"7\"\ng: [\"*\"]\nh: |\n  x\n  --- y\n")[0];
     let wanted = json!({"a": "2030-01-01T00:00:00Z", "b": 12, "c": true, "d": "yes", "e": null, "f": "7", "g": ["*"], "h": "x\n--- y\n"});
     assert_eq!(*document, wanted);
 }

@@ -51,7 +51,8 @@ impl Ring {
 }
 
 fn weight(committed: &Committed) -> usize {
-    committed.puts.iter().map(|doc| doc.body.len() + doc.key.name.len() + 64).sum::<usize>() + committed.deletes.len() * 128
+    committed.puts.iter().map(|doc| doc.body.len() + doc.key.name.len() + 64).sum::<usize>()
+        + committed.deletes.len() * 128
 }
 
 /// The writing end. Watchers see that it is gone.

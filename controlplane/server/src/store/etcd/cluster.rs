@@ -80,7 +80,12 @@ impl Cluster {
         Instant::now() + self.options.request_timeout
     }
 
-    pub(crate) async fn get(&self, key: Vec<u8>, options: GetOptions, deadline: Instant) -> Result<GetResponse, Failure> {
+    pub(crate) async fn get(
+        &self,
+        key: Vec<u8>,
+        options: GetOptions,
+        deadline: Instant,
+    ) -> Result<GetResponse, Failure> {
         let request = |mut kv: KvClient| {
             let (key, options) = (key.clone(), options.clone());
             async move { kv.get(key, Some(options)).await }
@@ -125,12 +130,15 @@ impl Cluster {
                 }
                 Err(missed) => missed,
             };
-            let failure = |error| Failure { error, doubtful: doubtful || missed.fate == Fate::Doubtful, compacted: false };
+            let failure =
+                |error| Failure { error, doubtful: doubtful || missed.fate == Fate::Doubtful, compacted: false };
             match missed.fate {
                 Fate::Doubtful => doubtful = true,
                 Fate::Undone | Fate::Unheard => {}
                 Fate::Refused => return Err(failure(StoreError::Unavailable(missed.why))),
-                Fate::Compacted => return Err(Failure { compacted: true, ..failure(StoreError::Unavailable(missed.why)) }),
+                Fate::Compacted => {
+                    return Err(Failure { compacted: true, ..failure(StoreError::Unavailable(missed.why)) });
+                }
             }
             self.troubled.store(true, Ordering::Relaxed);
             if missed.why.contains(LOGIN_IS_OLD) {

@@ -34,11 +34,15 @@ enum Kind<'c> {
 
 impl Step<'_> {
     fn head(&self, known: &Known) -> Head {
-        let redo = match &self.kind {
-            Kind::Small(change) => known.head.redo.clone().map(|redo| redo.touch(change)),
-            Kind::Large(redo) => Some(redo.clone()),
+        let (deletes, redo) = match &self.kind {
+            Kind::Small(change) => {
+                let deletes = change.changes.iter().filter(|(_, body)| body.is_none());
+                let redo = known.head.redo.clone().map(|redo| redo.touch(change));
+                (deletes.map(|(key, _)| key.to_string()).collect(), redo)
+            }
+            Kind::Large(redo) => (Vec::new(), Some(redo.clone())),
         };
-        Head { revision: self.revision, txn: self.txn.clone(), redo }
+        Head { revision: self.revision, txn: self.txn.clone(), deletes, redo }
     }
 }
 
@@ -51,9 +55,11 @@ impl Inner {
         let known = self.stand_at(&change, is_small, deadline).await?;
         let revision = change.expect.next();
         let txn = trust::random_bytes::<12>().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect());
-        let txn: String = txn.ok_or_else(|| StoreError::Unavailable("the system has no randomness to give".to_owned()))?;
+        let txn: String =
+            txn.ok_or_else(|| StoreError::Unavailable("the system has no randomness to give".to_owned()))?;
         if is_small {
-            let operations = change.changes.iter().map(|(key, body)| self.write(revision, key, body.as_ref())).collect();
+            let operations =
+                change.changes.iter().map(|(key, body)| self.write(revision, key, body.as_ref())).collect();
             let step = Step { revision, txn, kind: Kind::Small(&change), guards: Vec::new(), operations };
             self.step(known, step, deadline).await?;
             return Ok((revision, Written::In));
@@ -85,7 +91,11 @@ impl Inner {
             let late = |_| StoreError::Unavailable("a large change is still being written in".to_owned());
             known = finished.map_err(late)??;
         }
-        if known.head.revision == change.expect { Ok(known) } else { Err(StoreError::Conflict { head: known.head.revision }) }
+        if known.head.revision == change.expect {
+            Ok(known)
+        } else {
+            Err(StoreError::Conflict { head: known.head.revision })
+        }
     }
 
     pub(super) fn write(&self, revision: Revision, key: &DocKey, body: Option<&Bytes>) -> TxnOp {
@@ -107,7 +117,9 @@ impl Inner {
             let txn = Txn::new().when(guards).and_then(operations).or_else(self.looks());
             let answer = match self.cluster.txn(txn, deadline).await {
                 Ok(answer) => answer,
-                Err(failure) if doubtful || failure.doubtful => return Err(StoreError::Unsure(failure.error.to_string())),
+                Err(failure) if doubtful || failure.doubtful => {
+                    return Err(StoreError::Unsure(failure.error.to_string()));
+                }
                 Err(failure) => return Err(failure.error),
             };
             doubtful |= answer.doubtful;
@@ -122,7 +134,9 @@ impl Inner {
                 return Ok(());
             }
             if found.version == known.version {
-                return Err(StoreError::Unavailable("the parts of this change were taken for abandoned; send it again".to_owned()));
+                return Err(StoreError::Unavailable(
+                    "the parts of this change were taken for abandoned; send it again".to_owned(),
+                ));
             }
             let only_tidied = found.head.revision < step.revision && found.head.txn == known.head.txn;
             if only_tidied {
@@ -142,7 +156,8 @@ impl Inner {
     async fn was_committed(&self, step: &Step<'_>, after: i64, deadline: Instant) -> Result<bool, StoreError> {
         let unsure = |why: String| StoreError::Unsure(why);
         let look = async {
-            let (mut client, _) = self.cluster.watch_client(deadline).await.map_err(|error| unsure(error.to_string()))?;
+            let (mut client, _) =
+                self.cluster.watch_client(deadline).await.map_err(|error| unsure(error.to_string()))?;
             let options = WatchOptions::new().with_start_revision(after + 1);
             let watch = client.watch(self.layout.head(), Some(options)).await;
             let mut watch = watch.map_err(|error| unsure(error.to_string()))?;

@@ -42,6 +42,10 @@ pub(crate) struct Head {
     pub(crate) revision: Revision,
     /// Drawn anew for each transaction, so that whoever got no answer can see whether it was theirs.
     pub(crate) txn: String,
+    /// What this revision took away, as `Kind/name`. etcd says nothing about a key that goes before it came, and while a
+    /// redo is to be written in, a document may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) deletes: Vec<String>,
     /// Documents that are still to be written in: readers take them as written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) redo: Option<Redo>,
@@ -139,9 +143,14 @@ impl Layout {
 
     pub(crate) fn key_of(&self, key: &[u8]) -> Option<DocKey> {
         let place = std::str::from_utf8(key).ok()?.strip_prefix(&self.root)?;
-        let (kind, name) = place.strip_prefix("doc/")?.split_once('/')?;
-        (!kind.is_empty() && !name.is_empty()).then(|| DocKey::new(kind, name))
+        read_key(place.strip_prefix("doc/")?)
     }
+}
+
+/// The inverse of writing it out: kinds have no slash.
+pub(crate) fn read_key(text: &str) -> Option<DocKey> {
+    let (kind, name) = text.split_once('/')?;
+    (!kind.is_empty() && !name.is_empty()).then(|| DocKey::new(kind, name))
 }
 
 pub(crate) fn write_doc(revision: Revision, body: &[u8]) -> Vec<u8> {
@@ -203,7 +212,12 @@ pub(crate) fn read_chunk(value: &[u8]) -> Option<Changes> {
 }
 
 /// Cut so that no part has more than `ops` entries, nor more than `bytes` unless it is a single one.
-pub(crate) fn split(changes: impl Iterator<Item = (DocKey, Option<Bytes>)>, ops: usize, bytes: usize, each: usize) -> Vec<Changes> {
+pub(crate) fn split(
+    changes: impl Iterator<Item = (DocKey, Option<Bytes>)>,
+    ops: usize,
+    bytes: usize,
+    each: usize,
+) -> Vec<Changes> {
     let mut parts: Vec<Changes> = Vec::new();
     let mut filled = 0;
     for (key, body) in changes {

@@ -47,7 +47,10 @@ pub(crate) async fn open(cluster: &Cluster, layout: &Layout) -> Result<(Meta, Ve
     let any = GetOptions::new().with_prefix().with_keys_only().with_limit(1);
     let txn = Txn::new()
         .when([nothing_there])
-        .and_then([TxnOp::put(layout.meta(), raw.clone(), None), TxnOp::put(layout.head(), encode(&Head::default()), None)])
+        .and_then([
+            TxnOp::put(layout.meta(), raw.clone(), None),
+            TxnOp::put(layout.head(), encode(&Head::default()), None),
+        ])
         .or_else([TxnOp::get(layout.meta(), None), TxnOp::get(layout.root(), Some(any))]);
     let answer = cluster.txn(txn, cluster.deadline()).await?.value;
     if answer.succeeded() {
@@ -73,8 +76,9 @@ fn identify(layout: &Layout, value: &[u8]) -> Result<Meta, StoreError> {
             place(),
             owner.layout
         ))),
-        Some(_) => serde_json::from_slice(value)
-            .map_err(|error| StoreError::Corrupt(format!("{} in etcd cannot be read ({error}); nothing was written", place()))),
+        Some(_) => serde_json::from_slice(value).map_err(|error| {
+            StoreError::Corrupt(format!("{} in etcd cannot be read ({error}); nothing was written", place()))
+        }),
         None => Err(StoreError::Foreign(format!(
             "{} in etcd is not Turnpike's; nothing was written: choose another --etcd-prefix",
             place()
@@ -83,7 +87,11 @@ fn identify(layout: &Layout, value: &[u8]) -> Result<Meta, StoreError> {
 }
 
 /// A place that is not the one we opened any more takes nothing from us. The answer has `meta` for its first read.
-pub(crate) fn still_ours(layout: &Layout, raw: &[u8], answer: &TxnResponse) -> Result<[Option<KeyValue>; 2], StoreError> {
+pub(crate) fn still_ours(
+    layout: &Layout,
+    raw: &[u8],
+    answer: &TxnResponse,
+) -> Result<[Option<KeyValue>; 2], StoreError> {
     let [meta, second] = gets(answer);
     if meta.as_ref().is_some_and(|meta| meta.value() == raw) {
         return Ok([meta, second]);

@@ -11,7 +11,7 @@ use vocab::Revision;
 
 use super::Inner;
 use super::cluster::jitter;
-use super::layout::read_doc;
+use super::layout::{read_doc, read_key};
 use super::meta::{Known, read_head};
 use crate::store::{Committed, Event, StoreError};
 
@@ -192,18 +192,14 @@ impl Watcher {
         }
         if let Some(redo) = head.redo.as_ref().filter(|redo| redo.revision == head.revision) {
             let redo = self.inner.set_aside_as(redo, version).await;
-            let redo = redo.map_err(|failure| if failure.compacted { Broken::Forgotten } else { failure.error.into() })?;
+            let redo =
+                redo.map_err(|failure| if failure.compacted { Broken::Forgotten } else { failure.error.into() })?;
             return Ok(Some(Committed::of(head.revision, redo.ok_or(Broken::Forgotten)?)));
         }
-        let mut committed = Committed { revision: head.revision, puts: Vec::new(), deletes: Vec::new() };
-        for event in events {
-            let Some((kv, key)) = event.kv().and_then(|kv| Some((kv, self.inner.layout.key_of(kv.key())?))) else { continue };
-            match event.event_type() {
-                EventType::Put => committed.puts.extend(read_doc(key, kv.value().to_vec())),
-                EventType::Delete => committed.deletes.push(key),
-            }
-        }
-        Ok(Some(committed))
+        let docs = events.iter().filter_map(|event| event.kv()).filter(|kv| kv.key() != self.inner.layout.head());
+        let puts = docs.filter_map(|kv| read_doc(self.inner.layout.key_of(kv.key())?, kv.value().to_vec()));
+        let deletes = head.deletes.iter().filter_map(|key| read_key(key));
+        Ok(Some(Committed { revision: head.revision, puts: puts.collect(), deletes: deletes.collect() }))
     }
 }
 

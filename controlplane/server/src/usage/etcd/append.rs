@@ -92,11 +92,13 @@ impl Etcd {
     async fn read(&self, name: &str, key: &[u8]) -> Result<Run, StoreError> {
         let found = self.cluster.get(key.to_vec(), GetOptions::new(), self.cluster.deadline()).await?;
         let Some(kv) = found.kvs().first() else { return Ok(Run::default()) };
-        let mark = Mark::decode(kv.value())
-            .map_err(|_| StoreError::Corrupt(format!("{} in etcd is not ours; remove it", String::from_utf8_lossy(key))))?;
+        let mark = Mark::decode(kv.value()).map_err(|_| {
+            StoreError::Corrupt(format!("{} in etcd is not ours; remove it", String::from_utf8_lossy(key)))
+        })?;
         let mut run = Run { mark, version: kv.mod_revision(), open: BTreeMap::new() };
         for open in &run.mark.open {
-            let found = self.cluster.get(self.value(name, *open, 0), GetOptions::new(), self.cluster.deadline()).await?;
+            let found =
+                self.cluster.get(self.value(name, *open, 0), GetOptions::new(), self.cluster.deadline()).await?;
             if let Some(rows) = found.kvs().first().and_then(|kv| read_rows(kv.value())) {
                 run.open.insert(open.minute, rows.into_iter().collect());
             }
@@ -106,11 +108,18 @@ impl Etcd {
     }
 
     /// Adds the rows to open values where they fit. `None` when somebody else has moved the mark.
-    async fn write(&self, name: &str, key: &[u8], run: &Run, reports: &[&UsageReport]) -> Result<Option<Run>, StoreError> {
+    async fn write(
+        &self,
+        name: &str,
+        key: &[u8],
+        run: &Run,
+        reports: &[&UsageReport],
+    ) -> Result<Option<Run>, StoreError> {
         let mut minutes = Minutes::default();
         reports.iter().flat_map(|report| &report.rows).for_each(|row| minutes.add(row));
         let seq = reports.iter().map(|report| report.seq).max().unwrap_or_default();
-        let mut next = Run { mark: Mark { seq, minute: run.mark.minute.max(minutes.newest()), open: Vec::new() }, ..run.clone() };
+        let mut next =
+            Run { mark: Mark { seq, minute: run.mark.minute.max(minutes.newest()), open: Vec::new() }, ..run.clone() };
         let mut bytes = 0;
         let mut operations = Vec::new();
         for (minute, rows) in minutes.0 {
@@ -143,7 +152,13 @@ impl Etcd {
 
     /// Too much for one transaction: values of its own, cut the same way every time, and only then the mark. Whoever
     /// dies in between leaves values that the next attempt writes again under the same names.
-    async fn write_large(&self, name: &str, key: &[u8], run: &Run, report: &UsageReport) -> Result<Option<Run>, StoreError> {
+    async fn write_large(
+        &self,
+        name: &str,
+        key: &[u8],
+        run: &Run,
+        report: &UsageReport,
+    ) -> Result<Option<Run>, StoreError> {
         let mut minutes = Minutes::default();
         report.rows.iter().for_each(|row| minutes.add(row));
         let newest = minutes.newest();
@@ -178,9 +193,16 @@ impl Etcd {
         Ok(self.cluster.txn(txn, self.cluster.deadline()).await?.value.succeeded())
     }
 
-    async fn put_mark(&self, key: &[u8], run: &Run, mut next: Run, mut operations: Vec<TxnOp>) -> Result<Option<Run>, StoreError> {
+    async fn put_mark(
+        &self,
+        key: &[u8],
+        run: &Run,
+        mut next: Run,
+        mut operations: Vec<TxnOp>,
+    ) -> Result<Option<Run>, StoreError> {
         operations.push(TxnOp::put(key, next.mark.encode_to_vec(), None));
-        let txn = Txn::new().when(self.guards(key, run)).and_then(operations).or_else([TxnOp::get(self.layout.meta(), None)]);
+        let txn =
+            Txn::new().when(self.guards(key, run)).and_then(operations).or_else([TxnOp::get(self.layout.meta(), None)]);
         let answer = match self.cluster.txn(txn, self.cluster.deadline()).await {
             Ok(answer) => answer.value,
             Err(failure) => {
