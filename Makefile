@@ -8,11 +8,19 @@ export PATH := $(TOOLS)/bin:$(PATH)
 
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
+CARGO_FUZZ_VERSION := 0.13.2
+# Tools of a minute are not worth an optimiser's time.
+INSTALL := env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_STRIP=true cargo install --locked --quiet --debug --root $(TOOLS)
+FUZZ := tests/fuzz/Cargo.toml
 
 SHIPPED := -p cli -p proxy -p server
 
 # One selection of packages and targets for everything that is tested, so that nothing is compiled twice.
 TESTED := --workspace --bins --tests
+
+# Each target uses all cores by itself, and the same target directory.
+.NOTPARALLEL:
 
 .PHONY: help
 help: ## This list
@@ -37,7 +45,7 @@ test: test-rust test-clients ## Everything: units, laws, drift, house rules, rea
 .PHONY: test-rust
 test-rust: test-tools
 	cargo build $(TESTED)
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 .PHONY: test-unit
 test-unit: test-tools ## What needs no binaries: units, laws, drift, house rules
@@ -61,17 +69,34 @@ test-tools:
 .PHONY: lint
 lint: $(CARGO_DENY) ## Formatting, clippy without a warning, and what the dependency tree may hold
 	cargo fmt --all -- --check
+	cargo fmt --manifest-path $(FUZZ) -- --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@# The fuzzer's own library is C++, and not needed to look at the targets.
+	CUSTOM_LIBFUZZER_PATH=none cargo clippy --manifest-path $(FUZZ) -- -D warnings
 	$(CARGO_DENY) check --hide-inclusion-graph bans licenses sources
 
-# Unoptimised: it runs for a second and would take minutes to build otherwise.
 $(CARGO_DENY):
-	CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_STRIP=true \
-		cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --debug --root $(TOOLS)
+	$(INSTALL) cargo-deny --version $(CARGO_DENY_VERSION)
+
+$(CARGO_FUZZ):
+	$(INSTALL) cargo-fuzz --version $(CARGO_FUZZ_VERSION)
 
 .PHONY: fmt
 fmt: ## Format everything
 	cargo fmt --all
+	cargo fmt --manifest-path $(FUZZ)
+
+.PHONY: fuzz
+fuzz: minutes ?= 1
+fuzz: only ?= $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
+fuzz: $(CARGO_FUZZ) ## Every fuzz target for minutes=1, or only=NAME; wants a C++ compiler
+	@for target in $(only); do \
+		mkdir -p $(CARGO_TARGET_DIR)/fuzzed/$$target; \
+		echo "fuzz: $$target, $(minutes) min"; \
+		$(CARGO_FUZZ) run --fuzz-dir tests/fuzz --sanitizer none $$target \
+			$(CARGO_TARGET_DIR)/fuzzed/$$target tests/fuzz/corpus/$$target -- \
+			-max_total_time=$$((60 * $(minutes))) -verbosity=0 || exit 1; \
+	done
 
 .PHONY: proto
 proto: ## Generate proto/wire/src/gen from proto/schema

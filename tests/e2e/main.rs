@@ -2,11 +2,15 @@
 #![cfg(test)]
 
 mod bad_input;
+mod bad_upstream;
 mod bodies;
+mod bootstrap;
 mod control_plane;
 mod drain;
 mod first_run;
+mod framing;
 mod keys;
+mod limits;
 mod models;
 mod outage;
 mod secrets;

@@ -50,8 +50,9 @@ fn every_error_code_is_explained() {
 fn every_setting_is_explained() {
     const DOCUMENT: &str = "docs/operate/configuration.md";
     let is_variable = |word: &&str| word.starts_with("TURNPIKE_") && !word.ends_with('_');
-    let sources = ["dataplane/proxy/src/config.rs", "controlplane/server/src/config/flags.rs"];
-    let said = sources.iter().flat_map(|source| literals(file(source))).filter(is_variable);
+    let is_config = |path: &str| path.contains("/src/config") && !path.starts_with("controlplane/cli/");
+    let sources = files().iter().filter(|file| is_config(&file.path));
+    let said = sources.flat_map(literals).filter(is_variable);
     let written = quoted(&file(DOCUMENT).text).filter(is_variable);
     hold(&compare(&said.map(str::to_string).collect(), &written.map(str::to_string).collect(), DOCUMENT));
 }

@@ -15,7 +15,6 @@ pub use metadata::Metadata;
 pub use model::{Model, Target};
 pub use provider::{Demo, Http, Provider, Reach, Sealed, Timeouts};
 pub use team::Team;
-pub(crate) use url::is_link_local_or_metadata;
 pub use url::{BadUrl, BaseUrl};
 pub use user::User;
 

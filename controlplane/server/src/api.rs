@@ -2,18 +2,23 @@
 //!
 //! Reads are answered from memory, whatever the store does. Writes are answered when they are in force here.
 
-mod apply;
 mod auth;
-mod documents;
-mod error;
-mod keys;
-mod openapi;
-mod proxies;
-mod query;
-mod resources;
 mod routes;
+
+mod documents;
+mod query;
+
+mod resources;
+
+mod apply;
+mod keys;
+
+mod proxies;
 mod status;
 mod usage;
+
+mod error;
+mod openapi;
 
 use std::sync::Arc;
 use std::time::Duration;

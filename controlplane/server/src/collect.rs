@@ -135,6 +135,9 @@ pub(crate) async fn collect(log: Arc<dyn UsageLog>, mut posted: mpsc::Receiver<P
             .filter(|posted| !*posted.broken.borrow())
             .map(|Posted { report, out, broken }| (report, (out, broken)))
             .unzip();
+        if reports.is_empty() {
+            continue;
+        }
         match log.append(&reports).await {
             Ok(appended) => {
                 for ((report, (out, _)), appended) in reports.iter().zip(&streams).zip(appended) {
@@ -169,6 +172,13 @@ fn note(metrics: &Metrics, report: &UsageReport, appended: Appended) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use vocab::Timestamp;
+
+    use crate::store::StoreError;
+    use crate::usage::{Page, Pruned, Query};
 
     fn report(row: UsageRow) -> UsageReport {
         UsageReport { proxy: "a".into(), boot: 1, seq: 1, rows: vec![row] }
@@ -187,5 +197,56 @@ mod tests {
             assert!(check(&report(bad.clone())).is_err(), "{bad:?}");
         }
         assert!(check(&UsageReport { seq: 0, ..report(plain) }).is_err());
+    }
+
+    /// Away for the first call.
+    #[derive(Debug, Default)]
+    struct Flaky {
+        calls: AtomicUsize,
+        taken: Mutex<Vec<(u64, u64)>>,
+    }
+
+    #[tonic::async_trait]
+    impl UsageLog for Flaky {
+        async fn append(&self, reports: &[UsageReport]) -> Result<Vec<Appended>, StoreError> {
+            if self.calls.fetch_add(1, Ordering::Relaxed) == 0 {
+                return Err(StoreError::Unavailable("away".into()));
+            }
+            self.taken.lock().unwrap().extend(reports.iter().map(|report| (report.boot, report.seq)));
+            let appended = |report: &UsageReport| Appended { durable_seq: report.seq, repeated: false, gap: 0 };
+            Ok(reports.iter().map(appended).collect())
+        }
+
+        async fn query(&self, _: &Query) -> Result<Page, StoreError> {
+            Ok(Page::default())
+        }
+
+        async fn prune(&self, _: Timestamp) -> Result<Pruned, StoreError> {
+            Ok(Pruned::default())
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_report_that_was_not_taken_none_of_its_stream_is() {
+        let log = Arc::new(Flaky::default());
+        let (posted, posts) = post_box();
+        let (out, mut receipts) = mpsc::channel(8);
+        let stream = || Arc::new(watch::Sender::new(false));
+        let (first, second) = (stream(), stream());
+        let post = |boot, seq, broken: &Arc<watch::Sender<bool>>| {
+            let report = UsageReport { boot, seq, ..report(UsageRow::default()) };
+            posted.try_send(Posted { report, out: out.clone(), broken: Arc::clone(broken) }).unwrap();
+        };
+        post(1, 1, &first);
+        let collecting = tokio::spawn(collect(Arc::clone(&log) as Arc<dyn UsageLog>, posts, Arc::default()));
+        first.subscribe().wait_for(|broken| *broken).await.unwrap();
+        // Were this one taken, the first would look as if it had been.
+        post(1, 2, &first);
+        post(2, 1, &second);
+        drop(posted);
+        collecting.await.unwrap();
+        assert_eq!(*log.taken.lock().unwrap(), [(2, 1)]);
+        assert_eq!(receipts.recv().await.unwrap().unwrap().seq, 1);
+        assert!(receipts.try_recv().is_err());
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use registry::{Change, Fault, Ref};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use vocab::Revision;
 
 pub(crate) use work::{Condition, Done, Must, Work, Written};
@@ -27,12 +27,12 @@ use sift::{Batch, sift};
 /// Proposals that are looked at together.
 const BATCH: usize = 256;
 const WAITING: usize = 4096;
-/// How often other replicas may be faster before we give up.
-const ATTEMPTS_MAX: u32 = 20;
+/// For so long other replicas may be faster, time and again, before we give up.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait for what other replicas have committed.
 const CATCH_UP: Duration = Duration::from_secs(5);
 /// A store that was away is asked whether it is back before anything is entrusted to it.
-const PROBE: Duration = Duration::from_secs(1);
+const PROBE: Duration = Duration::from_millis(500);
 /// A log line names what changed when it is no more than this.
 const NAMED_MAX: usize = 10;
 
@@ -76,7 +76,7 @@ pub(crate) struct Desk {
 pub(crate) struct Proposal {
     work: Arc<Work>,
     conditions: Arc<[Condition]>,
-    attempts: u32,
+    since: Instant,
     /// Something that went with it was refused by the store: now each goes by itself.
     alone: bool,
     answer: oneshot::Sender<Result<Done, Refusal>>,
@@ -102,8 +102,13 @@ impl Desk {
     /// Answers when it is in force here, or why it is not.
     pub(crate) async fn write(&self, work: Work, conditions: Vec<Condition>) -> Result<Done, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let proposal =
-            Proposal { work: Arc::new(work), conditions: conditions.into(), attempts: 0, alone: false, answer };
+        let proposal = Proposal {
+            work: Arc::new(work),
+            conditions: conditions.into(),
+            since: Instant::now(),
+            alone: false,
+            answer,
+        };
         self.inbox.send(proposal).await.map_err(|_| Refusal::Lost)?;
         answered.await.map_err(|_| Refusal::Lost)?
     }
@@ -162,9 +167,8 @@ impl Writer {
             Err(StoreError::Conflict { head }) => {
                 self.metrics.conflicts.add(1);
                 let caught_up = timeout(CATCH_UP, self.latest.reached(head)).await.is_ok();
-                for (mut proposal, _) in accepted.into_iter().rev() {
-                    proposal.attempts = proposal.attempts.saturating_add(1);
-                    if caught_up && proposal.attempts < ATTEMPTS_MAX {
+                for (proposal, _) in accepted.into_iter().rev() {
+                    if caught_up && proposal.since.elapsed() < PATIENCE {
                         waiting.push_front(proposal);
                     } else {
                         let why = "other control planes commit faster than this one can follow".to_owned();
@@ -190,7 +194,7 @@ impl Writer {
         if !self.latest.is_store_up() {
             match timeout(PROBE, self.store.head()).await {
                 Ok(probed) => _ = probed?,
-                Err(_) => return Err(StoreError::Unavailable("the store does not answer".to_owned())),
+                Err(_) => return Err(StoreError::Unavailable("it has been away, and is not back yet".to_owned())),
             }
         }
         let revision = self.store.commit(txn).await?;

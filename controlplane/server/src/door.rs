@@ -24,8 +24,8 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 
 const CONNECTIONS_MAX: usize = 1024;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Also how long a connection may be silent between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Also how long a connection may be silent between two requests: callers keep theirs for the next one.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 const HEAD_LINES_MAX: usize = 100;
 

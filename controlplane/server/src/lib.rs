@@ -8,24 +8,29 @@
 //! What is decided is decided in `registry`. Sockets, time and dice live here; any number of replicas may run on one
 //! store, and none of them holds anything that the store does not.
 
-mod clock;
-pub mod config;
-mod stop;
-
 mod api;
-mod collect;
+
 mod desk;
-mod proxies;
-mod publish;
 mod sealer;
+
 pub mod store;
+
+mod publish;
+
+mod proxies;
 mod stream;
+
+mod collect;
 pub mod usage;
 
+mod clock;
+pub mod config;
 mod door;
 mod ops;
-mod run;
+mod stop;
 pub mod telemetry;
+
+mod run;
 
 pub use config::{BadBootstrap, Bootstrap};
 pub use run::{Server, Trouble};

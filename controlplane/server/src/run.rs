@@ -188,6 +188,9 @@ async fn serve(bootstrap: Bootstrap, doors: Doors, ops: &Arc<Ops>, stop: Stop) -
     let api_served = door.serve(move |request| Arc::clone(&api).serve(request), stop.clone());
     let planes_served = serve_planes(grpc, planes_listener, streams, collector, stop.clone());
 
+    if bootstrap.api_tls.is_none() && !doors.listen.api.ip().is_loopback() {
+        tracing::warn!("the API is served without TLS: put TLS in front of it, the admin token travels there");
+    }
     let revision = latest.state().revision();
     let Listen { api, planes, ops: ops_address } = doors.listen;
     tracing::info!(%api, %planes, ops = %ops_address, store = store.kind(), %revision, "ready");

@@ -58,3 +58,6 @@ impl Config for Streams {
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 }
+
+#[cfg(test)]
+mod tests;

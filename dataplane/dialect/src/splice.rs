@@ -65,7 +65,10 @@ struct Cut {
     text: Bytes,
 }
 
-/// `head` was read from this `body`. Every byte outside of the edits stays as it was.
+/// Every byte outside of the edits stays as it was.
+///
+/// # Panics
+/// If `head` was read from another, longer body than this one.
 #[must_use]
 pub fn splice(body: &Bytes, head: &Head<'_>, edits: &Edits<'_>) -> Spliced {
     let (usage, hide_usage) = match &head.usage {

@@ -1,6 +1,7 @@
 //! What all requests share, and what those of one core share. Clocks and dice live here and in main only.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use policy::Snapshot;
 use vocab::{Boot, ProxyName, RequestId, Timestamp};
 
 use crate::config::Limits;
-use crate::telemetry::Tally;
+use crate::telemetry::{Labels, Series, Tally};
 use crate::upstream::Upstreams;
 
 /// One a process.
@@ -25,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) life: Life,
     /// One a core, locked by it alone but for the moment of collection.
     pub(crate) tallies: Vec<Mutex<Tally>>,
+    /// What was collected from the cores so far.
+    series: Mutex<BTreeMap<Labels, Series>>,
 }
 
 /// Whether we serve, and how many are being served.
@@ -46,9 +49,35 @@ impl Life {
 }
 
 impl Gateway {
+    pub(crate) fn new(name: ProxyName, boot: Boot, limits: Limits, cores: usize) -> Gateway {
+        Gateway {
+            name,
+            boot,
+            started: now(),
+            snapshot: ArcSwap::from_pointee(Snapshot::empty()),
+            limits,
+            life: Life::default(),
+            tallies: (0..cores).map(|_| Mutex::new(Tally::default())).collect(),
+            series: Mutex::default(),
+        }
+    }
+}
+
+impl Gateway {
     pub(crate) fn tally<T>(&self, core: usize, note: impl FnOnce(&mut Tally) -> T) -> Option<T> {
         // A panic while noting leaves sums that are still sums.
         self.tallies.get(core).map(|tally| note(&mut tally.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Gateway {
+    /// Empties the cores' series into the sums, and shows those.
+    pub(crate) fn collect_series<T>(&self, show: impl FnOnce(&BTreeMap<Labels, Series>) -> T) -> T {
+        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        for core in 0..self.tallies.len() {
+            self.tally(core, |tally| tally.series_into(&mut all));
+        }
+        show(&all)
     }
 }
 

@@ -39,15 +39,13 @@ pub(crate) async fn serve(core: &Rc<Core>, request: Request<Incoming>) -> Respon
 async fn run(core: &Rc<Core>, request: Request<Incoming>, record: &mut Record) -> Result<Response<Answer>, Error> {
     let snapshot = core.gateway.snapshot.load_full(); // One snapshot a request.
     let (head, body) = request.into_parts();
-    let address = accept::address(&head)?;
 
-    // The envelope is enough to know who calls, so an unknown caller's letter is never read.
-    let caller = match authenticate::caller(&core.gateway, &snapshot, &head, now()) {
-        Ok(caller) => caller,
-        Err(error) => {
-            accept::hear_out(body).await;
-            return Err(error);
-        }
+    // The envelope is enough to know what is asked and who asks, so a stranger's letter is never read.
+    let envelope = accept::address(&head)
+        .and_then(|address| Ok((address, authenticate::caller(&core.gateway, &snapshot, &head, now())?)));
+    let (address, caller) = match envelope {
+        Ok(envelope) => envelope,
+        Err(error) => return Err(accept::hear_out(error, &head.headers, body).await),
     };
     record.caller(caller);
     let endpoint = match address {

@@ -2,7 +2,9 @@
 
 mod channel;
 pub(crate) mod last_good;
+mod outbox;
 pub(crate) mod report;
+pub(crate) mod shelf;
 pub(crate) mod subscribe;
 
 pub(crate) use channel::Dialer;

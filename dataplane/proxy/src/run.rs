@@ -3,13 +3,11 @@
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use policy::Snapshot;
 use rustls::ClientConfig;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -23,10 +21,10 @@ use vocab::{Boot, Revision};
 use crate::config::Bootstrap;
 use crate::edge::drain::{self, Stopping};
 use crate::edge::{listen, ops};
-use crate::gateway::{Core, Gateway, Life, now};
-use crate::plane::last_good::{self, Shelf};
-use crate::plane::{Dialer, report, subscribe};
-use crate::telemetry::Tally;
+use crate::gateway::{Core, Gateway};
+use crate::plane::report::Reporter;
+use crate::plane::shelf::Shelf;
+use crate::plane::{Dialer, last_good, subscribe};
 use crate::upstream::Upstreams;
 
 /// Serves until told to stop, then drains.
@@ -38,16 +36,8 @@ pub fn run(bootstrap: Bootstrap) -> Result<(), String> {
         Some(directory) => Some(Arc::new(open_shelf(directory, &keyring)?)),
     };
     let boot = trust::random_bytes().map(u64::from_be_bytes).ok_or("the system gives no random bytes")?;
-    let gateway = Arc::new(Gateway {
-        name: bootstrap.name,
-        boot: Boot(boot),
-        started: now(),
-        snapshot: ArcSwap::from_pointee(Snapshot::empty()),
-        limits: bootstrap.limits,
-        life: Life::default(),
-        tallies: (0..bootstrap.threads).map(|_| Mutex::new(Tally::default())).collect(),
-    });
-    if let Some(snapshot) = shelf.as_ref().and_then(|shelf| shelf.load()) {
+    let gateway = Arc::new(Gateway::new(bootstrap.name, Boot(boot), bootstrap.limits, bootstrap.threads));
+    if let Some(snapshot) = shelf.as_ref().and_then(|shelf| last_good::load(shelf)) {
         tracing::info!(revision = %snapshot.revision(), "starts from the last good snapshot");
         gateway.snapshot.store(Arc::new(snapshot));
         gateway.life.configured.store(true, Ordering::Release);
@@ -206,8 +196,8 @@ impl Office {
         };
         let other_roll = roll();
         spawn_local(subscribe::keep_subscribed(Arc::clone(&self.gateway), subscribing, self.keyring, applied, roll));
-        let reporter =
-            spawn_local(report::keep_reporting(Arc::clone(&self.gateway), reporting, finished, move || other_roll));
+        let reporter = Reporter { gateway: Arc::clone(&self.gateway), dialer: reporting, shelf: self.shelf.clone() };
+        let reporter = spawn_local(reporter.keep_reporting(finished, move || other_roll));
         if let Some(shelf) = self.shelf {
             spawn_local(last_good::keep_saved(Arc::clone(&self.gateway), shelf, seen));
         }

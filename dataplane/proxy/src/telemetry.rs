@@ -7,7 +7,7 @@ mod text;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use series::{Histogram, Series};
-pub(crate) use tally::{ReportKey, Tally};
+pub(crate) use tally::{Labels, ReportKey, Tally};
 pub(crate) use text::exposition;
 
 /// One JSON line an event, to standard error. A filter that does not parse falls back to `info`, and says so.

@@ -9,6 +9,7 @@
 
 #![deny(clippy::float_arithmetic)]
 
+pub mod address;
 pub mod bootstrap;
 pub mod dialect;
 pub mod id;

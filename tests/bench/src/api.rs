@@ -51,9 +51,11 @@ impl Api {
 
     fn on(&mut self, mut stream: TcpStream, method: &str, path: &str, body: &[u8]) -> Result<(u16, Vec<u8>), Fail> {
         let (host, token, length) = (self.address, &self.token, body.len());
+        // Documents in YAML begin with `kind`; all else that is sent is JSON.
+        let form = if matches!(body.first(), Some(b'k')) { "application/yaml" } else { "application/json" };
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\naccept: application/json\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+             content-type: {form}\r\ncontent-length: {length}\r\n\r\n"
         );
         let mut request = head.into_bytes();
         request.extend_from_slice(body);

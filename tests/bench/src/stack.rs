@@ -27,8 +27,6 @@ pub struct ControlPlane {
 pub struct Proxy {
     pub process: Process,
     pub listen: SocketAddr,
-    /// From being started to `/readyz`: sockets open, configuration held.
-    pub took: Duration,
 }
 
 /// Where the binaries are and where their files go.
@@ -74,8 +72,7 @@ impl Home {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        let took = began.elapsed();
-        Ok(Proxy { process, listen: process::address(&ready, "listen")?, took })
+        Ok(Proxy { process, listen: process::address(&ready, "listen")? })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Provider documents: an address and a credential, or the demo.
 
 use serde_json::{Map, Value};
+use vocab::address::check_address;
 use vocab::{Dialect, ProviderName, Secret};
 
 use super::fields::{Fields, noun, quoted};
@@ -8,7 +9,7 @@ use super::known;
 use crate::draft::{Body, CredentialDraft, HttpDraft, ProviderDraft, ReachDraft, Source};
 use crate::fault::Report;
 use crate::nearest::hint;
-use crate::resource::{BaseUrl, Demo, Sealed, Timeouts, is_link_local_or_metadata};
+use crate::resource::{BaseUrl, Demo, Sealed, Timeouts};
 use crate::settle::check_credential;
 
 const CA_BYTES_MAX: usize = 64 * 1024;
@@ -53,10 +54,9 @@ fn dialect(text: &str) -> Result<Dialect, String> {
 fn http(fields: &Fields<'_>, report: &mut Report) -> Option<HttpDraft> {
     let base_url = fields.parsed("baseUrl", BaseUrl::new, report);
     let allow_link_local = fields.flag("allowLinkLocal", report);
-    let guarded = base_url.as_ref().and_then(BaseUrl::address).is_some_and(is_link_local_or_metadata);
-    if guarded && !allow_link_local {
-        let why = "is a link-local or cloud metadata address; if that is meant, say `allowLinkLocal: true`";
-        fields.fault("baseUrl", why, report);
+    let address = base_url.as_ref().and_then(BaseUrl::address);
+    if let Some(Err(why)) = address.map(|address| check_address(address, allow_link_local)) {
+        fields.fault("baseUrl", why.to_string(), report);
     }
     let credential = credential(fields, report);
     let ca = fields.parsed("ca", certificates, report);

@@ -9,10 +9,6 @@ const BYTES_MAX: usize = 2048;
 const HOST_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Where clouds keep credentials for whoever asks from inside, besides the link-local range.
-const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
-
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
     #[error("starts with `http://` or `https://`")]
@@ -75,30 +71,6 @@ impl BaseUrl {
         let v6 = || host.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
         let v4 = || host.strip_suffix('.').unwrap_or(host).parse().ok().map(IpAddr::V4);
         v6().or_else(v4)
-    }
-}
-
-/// Addresses that are refused unless the operator allows them. Names are checked by the proxy, when they are resolved.
-pub(crate) fn is_link_local_or_metadata(address: IpAddr) -> bool {
-    match plain(address) {
-        IpAddr::V4(v4) => v4.is_link_local() || METADATA_V4.contains(&v4),
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6 == METADATA_V6,
-    }
-}
-
-/// An IPv4 address in one of its IPv6 disguises (mapped, compatible, NAT64, 6to4) is that IPv4 address.
-fn plain(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let embedded = |high: u16, low: u16| {
-        let ([p, q], [r, s]) = (high.to_be_bytes(), low.to_be_bytes());
-        IpAddr::V4(Ipv4Addr::new(p, q, r, s))
-    };
-    match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => embedded(g, h),
-        [0, 0, 0, 0, 0, 0] if g != 0 => embedded(g, h),
-        [0x2002, high, low, ..] => embedded(high, low),
-        _ => address,
     }
 }
 

@@ -100,8 +100,13 @@ async fn all(desk: &Desk, works: Vec<Work>) -> Vec<Result<Done, Refusal>> {
         .into_iter()
         .map(|work| {
             let (answer, answered) = oneshot::channel();
-            let proposal =
-                Proposal { work: Arc::new(work), conditions: Arc::new([]), attempts: 0, alone: false, answer };
+            let proposal = Proposal {
+                work: Arc::new(work),
+                conditions: Arc::new([]),
+                since: Instant::now(),
+                alone: false,
+                answer,
+            };
             desk.inbox.try_send(proposal).unwrap();
             answered
         })

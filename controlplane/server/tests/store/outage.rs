@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use server::store::etcd::{Etcd, Options};
 use server::store::{Event, Place, Store, StoreError, Watch, open};
+use server::usage::{self, Query, UsageLog};
 use vocab::Revision;
 
 use crate::scratch::{eventually, soon};
@@ -236,4 +237,57 @@ async fn leader(members: &[EtcdServer]) -> usize {
         }
     }
     panic!("no leader")
+}
+
+fn report(seq: u64, n_rows: u64) -> wire::UsageReport {
+    let row =
+        |key| wire::UsageRow { minute: 29_900_000, key, requests: 1, team: "t".repeat(100), ..Default::default() };
+    wire::UsageReport { proxy: "p".into(), boot: 1, seq, rows: (0..n_rows).map(row).collect() }
+}
+
+async fn requests(log: &dyn UsageLog) -> u64 {
+    let page = log.query(&Query { to: u64::MAX, limit: 1, ..Query::default() }).await.unwrap();
+    page.rows[0].requests
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_whose_answer_is_lost_is_counted_once() {
+    let (server, prefix) = (EtcdServer::shared(), fresh_prefix());
+    let relay = Relay::to(server.port).await;
+    let log = usage::open(&Place::Etcd(Box::new(relay.options(&prefix))), 8).await.unwrap();
+    let witness = usage::open(&Place::Etcd(Box::new(server.options(&prefix))), 8).await.unwrap();
+    log.append(&[report(1, 5)]).await.unwrap();
+    relay.set(Mode::Mute);
+    let appending = tokio::spawn({
+        let log = Arc::clone(&log);
+        async move { log.append(&[report(2, 5)]).await }
+    });
+    eventually("it went in", || async { (requests(&*witness).await == 10).then_some(()) }).await;
+    relay.set(Mode::Cut);
+    relay.set(Mode::Pass);
+    assert_eq!(soon("an answer", appending).await.unwrap().unwrap()[0].durable_seq, 2);
+    assert!(witness.append(&[report(2, 5)]).await.unwrap()[0].repeated);
+    assert_eq!(requests(&*witness).await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_report_that_broke_off_is_counted_once_when_it_comes_again() {
+    const ROWS: u64 = 4000;
+    let server = EtcdServer::shared();
+    let relay = Relay::to(server.port).await;
+    let log = usage::open(&Place::Etcd(Box::new(relay.options(&fresh_prefix()))), 8).await.unwrap();
+    let before = relay.sent();
+    log.append(&[report(1, ROWS)]).await.unwrap();
+    let whole = relay.sent() - before;
+    for step in 1..8 {
+        let prefix = fresh_prefix();
+        let relay = Relay::to(server.port).await;
+        let options = Options { request_timeout: Duration::from_millis(300), ..relay.options(&prefix) };
+        let log = usage::open(&Place::Etcd(Box::new(options)), 8).await.unwrap();
+        let witness = usage::open(&Place::Etcd(Box::new(server.options(&prefix))), 8).await.unwrap();
+        relay.cut_after(whole * step / 8);
+        assert!(log.append(&[report(1, ROWS)]).await.is_err(), "step {step}: it was to break off");
+        let appended = witness.append(&[report(1, ROWS)]).await.unwrap()[0];
+        assert_eq!((appended.durable_seq, requests(&*witness).await), (1, ROWS), "step {step}");
+    }
 }

@@ -78,12 +78,20 @@ pub(crate) async fn a_report_is_counted_once_wherever_it_is_sent(world: World) {
     in_threes.await.unwrap();
     assert_eq!(requests(&*log).await, 20 + 190);
     assert_eq!(requests(&*beside).await, 20 + 190);
+    // To one, to the other, and back: neither trusts its memory of the run.
+    for (seq, log) in [(21, &log), (22, &beside), (23, &log), (24, &beside)] {
+        let next = report(7, seq, vec![row(NOW, 100 + seq, "a", "m")]);
+        assert_eq!(log.append(std::slice::from_ref(&next)).await, Ok(vec![counted(seq)]));
+    }
+    let again = report(7, 22, vec![row(NOW, 122, "a", "m")]);
+    assert_eq!(log.append(&[again]).await, Ok(vec![Appended { repeated: true, ..counted(24) }]));
+    assert_eq!(requests(&*log).await, 250);
     // Another run of the same proxy numbers anew.
     let mixed =
         [report(8, 1, vec![row(NOW, 1, "a", "m")]), report(7, 20, vec![]), report(8, 2, vec![row(NOW, 1, "a", "m")])];
     let answers = beside.append(&mixed).await.unwrap();
-    assert_eq!(answers, [counted(1), Appended { repeated: true, ..counted(20) }, counted(2)]);
-    assert_eq!(requests(&*log).await, 230);
+    assert_eq!(answers, [counted(1), Appended { repeated: true, ..counted(24) }, counted(2)]);
+    assert_eq!(requests(&*log).await, 270);
 }
 
 pub(crate) async fn a_gap_is_told_and_what_came_is_counted(world: World) {

@@ -121,6 +121,25 @@ fn what_has_arrived_whole_goes_out_as_one_piece_of_the_chunk_and_the_rest_waits(
 }
 
 #[test]
+fn it_is_known_whether_another_event_may_follow_what_was_forwarded() {
+    for (hide, chunk, expected) in [
+        (HideUsage::No, "", true),
+        (HideUsage::No, "data: 1\n\n", true),
+        (HideUsage::No, "data: 1\n", false),
+        (HideUsage::No, "data: 1\r\n\r", true),
+        // What is held back has not been forwarded, unless it grew too long for that.
+        (HideUsage::Yes, "data: 1\n\ndata", true),
+        (HideUsage::Yes, "data: 1\n\ndata: 12345678901234567890", false),
+        (HideUsage::Yes, "data: 12345678901234567890\n\n", true),
+    ] {
+        let mut observer = StreamObserver::new(Dialect::Openai, Endpoint::ChatCompletions, hide);
+        observer.event_bytes_max = 20;
+        observer.feed(Bytes::from_static(chunk.as_bytes()), &mut Vec::new());
+        assert_eq!(observer.is_between_events(), expected, "{chunk:?}");
+    }
+}
+
+#[test]
 fn a_comment_that_keeps_the_line_open_does_not_wait() {
     let mut observer = StreamObserver::new(Dialect::Openai, Endpoint::ChatCompletions, HideUsage::Yes);
     let mut out: Vec<Bytes> = Vec::new();

@@ -7,6 +7,8 @@ use crate::endpoint::Endpoint;
 use crate::json::{Flaw, Scanner, Shape, Token};
 
 const KEY: &[u8] = b"\"usage\"";
+/// No answer uses a billion tokens: a provider that says so is not believed, and sums of many stay sums.
+const COUNT_MAX: u64 = 1_000_000_000;
 /// Nearly every answer ends with its usage, or has little behind it.
 const TAIL_BYTES: usize = 4096;
 
@@ -124,7 +126,8 @@ fn each(body: &[u8], object: &Token, mut visit: impl FnMut(&[u8], &Token)) -> Op
 }
 
 fn number(body: &[u8], token: &Token) -> Option<u64> {
-    std::str::from_utf8(body.get(token.span.clone())?).ok()?.parse().ok()
+    let count: u64 = std::str::from_utf8(body.get(token.span.clone())?).ok()?.parse().ok()?;
+    (count <= COUNT_MAX).then_some(count)
 }
 
 #[cfg(test)]

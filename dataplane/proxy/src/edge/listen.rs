@@ -6,14 +6,16 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -26,6 +28,8 @@ use crate::edge::socket::{Progress, Socket};
 use crate::gateway::Core;
 
 const BACKLOG: i32 = 4096;
+/// A connection that was let in at the last moment may take so long to say what it wants.
+const REST: Duration = Duration::from_secs(1);
 const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
 const HEADERS_MAX: usize = 100;
 const HEAD_BYTES_MAX: usize = 32 << 10;
@@ -65,9 +69,22 @@ pub(crate) async fn serve(core: Rc<Core>, listener: TcpListener, tls: Option<Tls
             },
         }
     }
+    // Those whom the kernel has let in already are served too.
+    while let Some(Ok((stream, _))) = now_or_never(listener.accept()).await {
+        admit(&core, stream, tls.clone(), &stop, &mut connections);
+    }
     drop(listener);
     stop.wait().await;
     while connections.join_next().await.is_some() {}
+}
+
+async fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 fn admit(
@@ -106,7 +123,7 @@ impl Drop for Seat {
     }
 }
 
-async fn converse(core: Rc<Core>, stream: TcpStream, tls: Option<TlsAcceptor>, stopping: Stopping, seat: Seat) {
+async fn converse(core: Rc<Core>, mut stream: TcpStream, tls: Option<TlsAcceptor>, stopping: Stopping, seat: Seat) {
     let progress = Progress::new();
     let limits = core.gateway.limits;
     // HTTP/2 has frames that belong to no request, so only the longer patience applies to it.
@@ -114,44 +131,50 @@ async fn converse(core: Rc<Core>, stream: TcpStream, tls: Option<TlsAcceptor>, s
     match tls {
         None => {
             // A connection that says nothing at first does not get to stay.
-            let Ok(Ok(second)) = timeout(limits.head, opens_with_preface(&stream)).await else { return };
-            let socket = Socket::new(stream, Rc::clone(&progress), patience(second));
+            let mut stop = stopping.clone();
+            let start = tokio::select! {
+                biased;
+                start = timeout(limits.head, first_bytes(&mut stream)) => start,
+                () = async { stop.wait().await; sleep(REST).await } => return,
+            };
+            let Ok(Ok(start)) = start else { return };
+            let second = start.starts_with(H2_PREFACE);
+            let socket = Socket::new(stream, start, Rc::clone(&progress), patience(second));
             speak(core, socket, progress, second, stopping).await;
         }
         Some(acceptor) => {
             let Ok(Ok(stream)) = timeout(TLS_HANDSHAKE, acceptor.accept(stream)).await else { return };
             let second = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let socket = Socket::new(stream, Rc::clone(&progress), patience(second));
+            let socket = Socket::new(stream, Bytes::new(), Rc::clone(&progress), patience(second));
             speak(core, socket, progress, second, stopping).await;
         }
     }
     drop(seat);
 }
 
-/// Looks without taking. An HTTP/1 caller is told apart by its first byte, in nearly every case.
-async fn opens_with_preface(stream: &TcpStream) -> io::Result<bool> {
-    let mut start = [0u8; 16];
-    loop {
-        let seen = stream.peek(&mut start).await?;
-        let seen = start.get(..seen).unwrap_or_default();
-        if seen.is_empty() || !H2_PREFACE.starts_with(seen) {
-            return Ok(false);
+/// As many bytes as it takes to tell the two HTTP versions apart: for HTTP/1 the first is enough in nearly every case.
+async fn first_bytes(stream: &mut TcpStream) -> io::Result<Bytes> {
+    let mut start = BytesMut::with_capacity(H2_PREFACE.len());
+    while H2_PREFACE.starts_with(&start) && start.len() < H2_PREFACE.len() {
+        if (&mut *stream).take(left(&start)).read_buf(&mut start).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if seen.len() == H2_PREFACE.len() {
-            return Ok(true);
-        }
-        // Some of the preface: readiness does not change when more arrives, so look again a little later.
-        sleep(Duration::from_millis(20)).await;
     }
+    Ok(start.freeze())
+}
+
+/// How much of the preface has not come yet.
+fn left(start: &[u8]) -> u64 {
+    u64::try_from(H2_PREFACE.len().saturating_sub(start.len())).unwrap_or_default()
 }
 
 async fn speak<S>(core: Rc<Core>, socket: Socket<S>, progress: Rc<Progress>, second: bool, mut stopping: Stopping)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let service = service_fn(move |request| {
-        let (core, progress) = (Rc::clone(&core), Rc::clone(&progress));
-        doors::enter(core, progress, request)
+    let service = service_fn({
+        let progress = Rc::clone(&progress);
+        move |request| doors::enter(Rc::clone(&core), Rc::clone(&progress), request)
     });
     let io = TokioIo::new(socket);
     // How a connection ends is the caller's affair; what happened to its requests is in their records.
@@ -168,7 +191,10 @@ where
             _ = connection.as_mut() => return,
             () = stopping.wait() => connection.as_mut().graceful_shutdown(),
         }
-        _ = connection.await;
+        tokio::select! {
+            _ = connection => {}
+            () = progress.rested() => {}
+        }
     } else {
         let mut builder = http1::Builder::new();
         builder.max_headers(HEADERS_MAX).max_header_size(HEAD_BYTES_MAX);
@@ -178,7 +204,10 @@ where
             _ = connection.as_mut() => return,
             () = stopping.wait() => connection.as_mut().graceful_shutdown(),
         }
-        _ = connection.await;
+        tokio::select! {
+            _ = connection => {}
+            () = progress.rested() => {}
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! Where operators look: is it alive, is it ready, what has it done, what does it hold.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,25 +13,23 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::edge::drain::Stopping;
 use crate::gateway::Gateway;
-use crate::telemetry::{Series, exposition};
+use crate::telemetry::exposition;
 
 /// Operators and their machines ask briefly.
-const CONVERSATION_MAX: Duration = Duration::from_secs(300);
+const CONVERSATION_MAX: Duration = Duration::from_secs(30);
+/// A place is not kept for those who say nothing.
+const HEAD_MAX: Duration = Duration::from_secs(2);
 const CONNECTIONS_MAX: usize = 256;
-
-/// What was collected from the cores so far.
-pub(crate) type Sums = Arc<Mutex<BTreeMap<(String, String), Series>>>;
 
 /// Serves until told to stop; readiness says no before that, liveness never does.
 pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, mut stopping: Stopping) {
-    let sums = Sums::default();
     let mut conversations = JoinSet::new();
     let mut told = pin!(stopping.wait());
     loop {
@@ -42,12 +39,17 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, mut stop
             Some(_) = conversations.join_next(), if !conversations.is_empty() => {}
             accepted = listener.accept(), if conversations.len() < CONNECTIONS_MAX => {
                 let Ok((stream, _)) = accepted else { continue };
-                let (gateway, sums) = (Arc::clone(&gateway), Arc::clone(&sums));
+                let gateway = Arc::clone(&gateway);
                 let service = service_fn(move |request| {
-                    let response = answer(&gateway, &sums, &request);
+                    let response = answer(&gateway, &request);
                     async move { Ok::<_, Infallible>(response) }
                 });
-                let connection = http1::Builder::new().max_headers(100).serve_connection(TokioIo::new(stream), service);
+                let connection = http1::Builder::new()
+                    .max_headers(100)
+                    .keep_alive(false)
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_MAX)
+                    .serve_connection(TokioIo::new(stream), service);
                 conversations.spawn_local(async move {
                     // How such a connection ends is nobody's concern.
                     _ = timeout(CONVERSATION_MAX, connection).await;
@@ -57,7 +59,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, mut stop
     }
 }
 
-fn answer(gateway: &Gateway, sums: &Sums, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(gateway: &Gateway, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
     }
@@ -70,18 +72,15 @@ fn answer(gateway: &Gateway, sums: &Sums, request: &Request<Incoming>) -> Respon
                 (false, false) => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration yet\n".into()),
             }
         }
-        "/metrics" => metrics(gateway, sums),
+        "/metrics" => metrics(gateway),
         "/snapshot" => json(snapshot(gateway)),
         _ => text(StatusCode::NOT_FOUND, "/livez /readyz /metrics /snapshot\n".into()),
     }
 }
 
-fn metrics(gateway: &Gateway, sums: &Sums) -> Response<Full<Bytes>> {
-    let mut all = sums.lock().unwrap_or_else(PoisonError::into_inner);
-    for core in 0..gateway.tallies.len() {
-        gateway.tally(core, |tally| tally.series_into(&mut all));
-    }
-    let mut response = text(StatusCode::OK, exposition(gateway, &all));
+fn metrics(gateway: &Gateway) -> Response<Full<Bytes>> {
+    let text_body = gateway.collect_series(|all| exposition(gateway, all));
+    let mut response = text(StatusCode::OK, text_body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
     response
 }

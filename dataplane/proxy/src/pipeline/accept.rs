@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use dialect::{Endpoint, Head};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt as _;
@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep, timeout};
 use vocab::Dialect;
 
 use crate::config::Limits;
-use crate::error::Error;
+use crate::error::{BadLetter, Error};
 
+const URI_BYTES_MAX: usize = 8 << 10;
 /// A body may take this long and a second for each kilobyte.
 const BODY_GRACE: Duration = Duration::from_secs(10);
 const BODY_BYTES_A_SECOND: u64 = 1024;
@@ -41,6 +42,12 @@ pub(crate) struct Call {
 /// The path and method decide; nothing else is looked at, and no path means two things.
 pub(super) fn address(head: &Parts) -> Result<Address<'_>, Error> {
     let path = head.uri.path();
+    if URI_BYTES_MAX < path.len() + head.uri.query().map_or(0, str::len) {
+        return Err(Error::Letter(BadLetter::UriTooLong));
+    }
+    if head.headers.get_all(HOST).iter().nth(1).is_some() {
+        return Err(Error::Letter(BadLetter::TwoHosts));
+    }
     let (address, method) = match Endpoint::of_path(path) {
         Some(endpoint) => (Address::Ask(endpoint), Method::POST),
         None => {
@@ -48,17 +55,17 @@ pub(super) fn address(head: &Parts) -> Result<Address<'_>, Error> {
             match below.map(|rest| (rest, rest.strip_prefix('/'))) {
                 Some(("", _)) => (Address::Models, Method::GET),
                 Some((_, Some(name))) if !name.is_empty() => (Address::Model(name), Method::GET),
-                Some(_) | None => return Err(Error::NoSuchPath),
+                Some(_) | None => return Err(Error::Letter(BadLetter::NoSuchPath)),
             }
         }
     };
-    if head.method == method { Ok(address) } else { Err(Error::WrongMethod) }
+    if head.method == method { Ok(address) } else { Err(Error::Letter(BadLetter::WrongMethod)) }
 }
 
 /// Reads the letter, within bounds of size and time, and looks at its head.
 pub(super) async fn read(endpoint: Endpoint, head: &Parts, body: Incoming, limits: Limits) -> Result<Call, Error> {
     if head.headers.contains_key(CONTENT_ENCODING) {
-        return Err(Error::BodyEncoded);
+        return Err(hear_out(Error::Letter(BadLetter::Encoded), &head.headers, body).await);
     }
     let body = whole(&head.headers, body, limits.body_bytes_max).await?;
     let dialect = Dialect::Openai;
@@ -67,11 +74,10 @@ pub(super) async fn read(endpoint: Endpoint, head: &Parts, body: Incoming, limit
 }
 
 async fn whole(headers: &HeaderMap, mut body: Incoming, bytes_max: usize) -> Result<Bytes, Error> {
-    let too_large = || Error::BodyTooLarge { bytes_max };
+    let too_large = || Error::Letter(BadLetter::TooLarge { bytes_max });
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > bytes_max) {
-        hear_out(body).await;
-        return Err(too_large());
+        return Err(hear_out(too_large(), headers, body).await);
     }
     let started = Instant::now();
     let mut patience = pin!(None);
@@ -80,10 +86,10 @@ async fn whole(headers: &HeaderMap, mut body: Incoming, bytes_max: usize) -> Res
         let frame = tokio::select! {
             biased;
             frame = body.frame() => frame,
-            () = late(patience.as_mut(), started, all.len()) => return Err(Error::BodySlow),
+            () = late(patience.as_mut(), started, all.len()) => return Err(Error::Letter(BadLetter::Slow)),
         };
         let Some(frame) = frame else { break };
-        let Ok(data) = frame.map_err(|_| Error::BodyBroken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| Error::Letter(BadLetter::Torn))?.into_data() else { continue };
         if all.is_empty() {
             if body.is_end_stream() {
                 // The ordinary case: it came in one piece, and is not copied.
@@ -92,8 +98,7 @@ async fn whole(headers: &HeaderMap, mut body: Incoming, bytes_max: usize) -> Res
             all.reserve(announced.unwrap_or(data.len() * 2));
         }
         if all.len() + data.len() > bytes_max {
-            hear_out(body).await;
-            return Err(too_large());
+            return Err(hear_out(too_large(), headers, body).await);
         }
         all.extend_from_slice(&data);
     }
@@ -116,9 +121,10 @@ async fn late(mut patience: std::pin::Pin<&mut Option<tokio::time::Sleep>>, star
 }
 
 /// Takes in a little of a letter that is refused unread: closing at once could tear the refusal out of the wire.
-pub(super) async fn hear_out(mut body: Incoming) {
-    if body.is_end_stream() {
-        return;
+pub(super) async fn hear_out(error: Error, headers: &HeaderMap, mut body: Incoming) -> Error {
+    // Who asks whether to send the letter at all has not sent it yet.
+    if body.is_end_stream() || headers.contains_key(EXPECT) {
+        return error;
     }
     let listening = async {
         let mut heard = 0;
@@ -131,4 +137,5 @@ pub(super) async fn hear_out(mut body: Incoming) {
     };
     // Late or not, the refusal follows.
     _ = timeout(HEAR_OUT, listening).await;
+    error
 }

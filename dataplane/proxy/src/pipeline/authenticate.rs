@@ -9,8 +9,10 @@ use vocab::Timestamp;
 use crate::error::Error;
 use crate::gateway::Gateway;
 
-/// Where callers of other systems put their keys, besides `Authorization`. The first that is there counts.
-const KEY_HEADERS: [&str; 5] = ["x-api-key", "api-key", "x-goog-api-key", "x-portkey-api-key", "x-litellm-api-key"];
+/// Where callers put their keys besides `Authorization`, which holds the provider's key, or nothing of worth, where one
+/// of the first is there.
+const KEY_HEADERS_FIRST: [&str; 2] = ["x-portkey-api-key", "x-litellm-api-key"];
+const KEY_HEADERS_LAST: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 /// No key anybody mints is longer; what is longer is not even hashed.
 const KEY_BYTES_MAX: usize = 512;
 
@@ -28,16 +30,28 @@ pub(super) fn caller<'s>(
     policy::caller(snapshot, &trust::hash_key(presented), now).map_err(Error::Denied)
 }
 
-/// One key, presented once: two different `Authorization` headers are nobody's.
+/// One key, presented once: a header that is there twice is nobody's.
 fn presented(headers: &HeaderMap) -> Result<&str, Denied> {
-    let mut bearers = headers.get_all(AUTHORIZATION).iter();
-    let bearer = bearers.next().and_then(|value| value.to_str().ok()).and_then(bearer_token);
-    if bearers.next().is_some() {
-        return Err(Denied::Mistyped);
-    }
-    let other = || KEY_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok());
-    let key = bearer.or_else(other).map(str::trim).filter(|key| !key.is_empty()).ok_or(Denied::Missing)?;
+    let first = one_of(headers, &KEY_HEADERS_FIRST)?;
+    let bearer = once(headers, AUTHORIZATION.as_str())?.and_then(bearer_token);
+    let last = one_of(headers, &KEY_HEADERS_LAST)?;
+    let key = first.or(bearer).or(last).map(str::trim).filter(|key| !key.is_empty()).ok_or(Denied::Missing)?;
     if key.len() > KEY_BYTES_MAX { Err(Denied::Mistyped) } else { Ok(key) }
+}
+
+fn one_of<'h>(headers: &'h HeaderMap, names: &[&str]) -> Result<Option<&'h str>, Denied> {
+    for name in names {
+        if let Some(value) = once(headers, name)? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
+fn once<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denied> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().and_then(|value| value.to_str().ok());
+    if values.next().is_some() { Err(Denied::Mistyped) } else { Ok(value) }
 }
 
 fn bearer_token(value: &str) -> Option<&str> {
@@ -61,9 +75,12 @@ mod tests {
     fn a_key_is_found_wherever_clients_put_it() {
         check(&[("authorization", "Bearer sk-1")], Ok("sk-1"));
         check(&[("authorization", "bearer  sk-1 ")], Ok("sk-1"));
-        for name in KEY_HEADERS {
+        for name in KEY_HEADERS_LAST {
             check(&[(name, "sk-2")], Ok("sk-2"));
             check(&[(name, "sk-2"), ("authorization", "Bearer sk-1")], Ok("sk-1"));
+        }
+        for name in KEY_HEADERS_FIRST {
+            check(&[(name, "sk-2"), ("authorization", "Bearer sk-1"), ("x-api-key", "sk-3")], Ok("sk-2"));
         }
     }
 
@@ -73,6 +90,7 @@ mod tests {
         check(&[("authorization", "Basic abc")], Err(Denied::Missing));
         check(&[("authorization", "Bearer ")], Err(Denied::Missing));
         check(&[("authorization", "Bearer a"), ("authorization", "Bearer b")], Err(Denied::Mistyped));
+        check(&[("x-api-key", "a"), ("x-api-key", "a")], Err(Denied::Mistyped));
         check(&[("x-api-key", &"k".repeat(513))], Err(Denied::Mistyped));
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Facts {
     pub(crate) first_byte: Option<Duration>,
     pub(crate) whole: Duration,
     pub(crate) usage: Option<Usage>,
+    /// Of a stream: a lower bound of its output tokens, for one that never told its usage.
+    pub(crate) pieces: u64,
     pub(crate) ending: Ending,
     /// Whether a provider was asked, so that there is something to account for.
     pub(crate) asked: bool,
@@ -137,6 +139,11 @@ impl Record {
 
     pub(super) fn usage(&mut self, usage: Option<Usage>) {
         self.note(|facts| facts.usage = usage);
+    }
+
+    /// So many pieces were streamed: what is known of the output when the provider does not say, or cannot any more.
+    pub(super) fn at_least(&mut self, pieces: u64) {
+        self.note(|facts| facts.pieces = pieces);
     }
 
     pub(super) fn ended(&mut self, ending: Ending) {

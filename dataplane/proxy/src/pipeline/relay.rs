@@ -2,17 +2,16 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use dialect::{Endpoint, StreamObserver};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
-use vocab::Dialect;
+use vocab::{Dialect, Usage};
 
-use crate::edge::socket::Progress;
+use crate::edge::socket::Presence;
 use crate::error::Error;
 use crate::pipeline::accept::Call;
 use crate::pipeline::record::{Ending, Record};
@@ -20,6 +19,8 @@ use crate::pipeline::send::Reply;
 use crate::upstream::{Source, Trouble};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-turnpike-request-id");
+/// The provider's name for it, or ours where there is none: clients show this one.
+const ITS_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-turnpike-provider");
 const MODEL: HeaderName = HeaderName::from_static("x-turnpike-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-turnpike-attempts");
@@ -40,11 +41,14 @@ const RETURNED: [&str; 8] = [
 ];
 const RETURNED_PREFIX: &str = "x-ratelimit-";
 
+/// Usage stands at the end of an answer, with little behind it.
+const TAIL_BYTES: usize = 64 << 10;
+
 /// The body of every response.
 pub(crate) struct Answer {
     content: Content,
-    /// Tells the connection that this request is over, when it is dropped.
-    done: Option<Done>,
+    /// Until it is dropped, the connection knows that a request is being answered.
+    presence: Option<Presence>,
 }
 
 enum Content {
@@ -52,21 +56,13 @@ enum Content {
     Stream(Box<Stream>),
 }
 
-struct Done(Rc<Progress>);
-
-impl Drop for Done {
-    fn drop(&mut self) {
-        self.0.request_ends();
-    }
-}
-
 impl Answer {
     fn whole(bytes: Bytes, record: Record) -> Answer {
-        Answer { content: Content::Whole { bytes: Some(bytes), record: Some(record) }, done: None }
+        Answer { content: Content::Whole { bytes: Some(bytes), record: Some(record) }, presence: None }
     }
 
-    pub(crate) fn tell_when_done(&mut self, progress: Rc<Progress>) {
-        self.done = Some(Done(progress));
+    pub(crate) fn accompany(&mut self, presence: Presence) {
+        self.presence = Some(presence);
     }
 }
 
@@ -75,7 +71,7 @@ pub(super) fn own(status: http::StatusCode, body: Bytes, record: Record) -> Resp
     let mut response = Response::new(());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    say_what_we_did(response.headers_mut(), &record, None);
+    say_what_we_did(response.headers_mut(), &record);
     response.map(|()| Answer::whole(body, record))
 }
 
@@ -92,7 +88,7 @@ pub(super) fn stream(reply: Reply, call: &Call, mut record: Record) -> Response<
     *response.status_mut() = head.status;
     *response.headers_mut() = HeaderMap::with_capacity(HEADERS_EXPECTED);
     pass_back(&head.headers, response.headers_mut());
-    say_what_we_did(response.headers_mut(), &record, Some(()));
+    say_what_we_did(response.headers_mut(), &record);
     if source.ended && !streamed {
         let body = first.unwrap_or_default();
         record.usage(dialect::read_usage(call.dialect, call.endpoint, &body));
@@ -105,13 +101,14 @@ pub(super) fn stream(reply: Reply, call: &Call, mut record: Record) -> Response<
     let watch = if streamed {
         Watch::Events(Box::new(StreamObserver::new(call.dialect, call.endpoint, hide_usage)))
     } else {
-        Watch::Whole { pieces: Vec::new(), read: (call.dialect, call.endpoint) }
+        Watch::Whole { tail: BytesMut::new(), read: (call.dialect, call.endpoint) }
     };
-    let mut stream = Stream { source, watch, dialect: call.dialect, out: VecDeque::new(), record, over: false };
+    let mut stream =
+        Stream { source, watch, dialect: call.dialect, out: VecDeque::new(), record, over: false, torn: None };
     if let Some(first) = first {
         stream.take_in(first);
     }
-    response.map(|()| Answer { content: Content::Stream(Box::new(stream)), done: None })
+    response.map(|()| Answer { content: Content::Stream(Box::new(stream)), presence: None })
 }
 
 fn pass_back(from: &HeaderMap, to: &mut HeaderMap) {
@@ -122,11 +119,14 @@ fn pass_back(from: &HeaderMap, to: &mut HeaderMap) {
     }
 }
 
-fn say_what_we_did(headers: &mut HeaderMap, record: &Record, upstream: Option<()>) {
+fn say_what_we_did(headers: &mut HeaderMap, record: &Record) {
     if let Ok(id) = HeaderValue::try_from(record.id().to_string()) {
+        if !headers.contains_key(ITS_REQUEST_ID) {
+            headers.insert(ITS_REQUEST_ID, id.clone());
+        }
         headers.insert(REQUEST_ID, id);
     }
-    if upstream.is_none() {
+    if record.attempts() == 0 {
         return;
     }
     for (name, text) in [(PROVIDER, record.provider()), (MODEL, record.model())] {
@@ -148,13 +148,15 @@ struct Stream {
     record: Record,
     /// The last piece is in `out`, or has left.
     over: bool,
+    /// What ended it in a place where nothing can be said any more.
+    torn: Option<Trouble>,
 }
 
 enum Watch {
     Events(Box<StreamObserver>),
-    /// A huge answer in one piece: what passed is kept (not copied) until its usage can be read.
+    /// A huge answer in one piece: its end is kept, since that is where usage stands.
     Whole {
-        pieces: Vec<Bytes>,
+        tail: BytesMut,
         read: (Dialect, Endpoint),
     },
     Over,
@@ -166,8 +168,8 @@ impl Stream {
             Watch::Events(observer) => {
                 observer.feed(piece, &mut self.out);
             }
-            Watch::Whole { pieces, .. } => {
-                pieces.push(piece.clone());
+            Watch::Whole { tail, .. } => {
+                keep_end(tail, &piece);
                 self.out.push_back(piece);
             }
             Watch::Over => {}
@@ -183,30 +185,46 @@ impl Stream {
             return;
         }
         let (usage, ending) = match std::mem::replace(&mut self.watch, Watch::Over) {
-            Watch::Events(observer) => {
-                let observed = observer.finish();
-                let rest = Some(observed.leftover).filter(|rest| ending == Ending::Answered && !rest.is_empty());
-                self.out.extend(rest);
-                // An error that the provider told in mid-stream went on to the caller as it was.
-                (observed.usage, if observed.error { Ending::BrokeOff } else { ending })
-            }
-            Watch::Whole { pieces, read: (dialect, endpoint) } => {
-                let whole: Vec<u8> = pieces.iter().flatten().copied().collect();
-                (dialect::read_usage(dialect, endpoint, &whole), ending)
-            }
+            Watch::Events(observer) => self.complete_events(*observer, ending),
+            Watch::Whole { tail, read: (dialect, endpoint) } => (dialect::read_usage(dialect, endpoint, &tail), ending),
             Watch::Over => (None, ending),
         };
         self.record.usage(usage);
         self.record.ended(ending);
     }
 
+    /// A stream that ends without having said why it ends was cut off, and must not look as if it had been finished.
+    fn complete_events(&mut self, observer: StreamObserver, ending: Ending) -> (Option<Usage>, Ending) {
+        let is_between = observer.is_between_events();
+        let observed = observer.finish();
+        self.record.at_least(observed.events);
+        if ending != Ending::Answered {
+            return (observed.usage, ending);
+        }
+        if observed.done || observed.finished || observed.error {
+            self.out.extend(Some(observed.leftover).filter(|rest| !rest.is_empty()));
+            // An error that the provider told in mid-stream went on to the caller as it was.
+            return (observed.usage, if observed.error { Ending::BrokeOff } else { ending });
+        }
+        self.tell(Trouble::Broken("its stream ended before it was complete".into()), is_between);
+        (observed.usage, Ending::BrokeOff)
+    }
+
     /// Between two events an error can be told in the caller's language; in the middle of one, or of a document, only
     /// a torn connection is honest.
-    fn break_off(&mut self, trouble: &Trouble) -> Option<Bytes> {
-        let between = matches!(&self.watch, Watch::Events(observer) if observer.is_between_events());
+    fn tell(&mut self, trouble: Trouble, is_between: bool) {
+        let fault = self.record.broke_off(&trouble).fault;
+        if is_between {
+            self.out.push_back(dialect::write_fault_event(self.dialect, &fault));
+        } else {
+            self.torn = Some(trouble);
+        }
+    }
+
+    fn break_off(&mut self, trouble: Trouble) {
+        let is_between = matches!(&self.watch, Watch::Events(observer) if observer.is_between_events());
         self.complete(Ending::BrokeOff);
-        let fault = self.record.broke_off(trouble).fault;
-        between.then(|| dialect::write_fault_event(self.dialect, &fault))
+        self.tell(trouble, is_between);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Trouble>>> {
@@ -215,18 +233,22 @@ impl Stream {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             if self.over {
-                return Poll::Ready(None);
+                return Poll::Ready(self.torn.take().map(Err));
             }
             match std::task::ready!(self.source.poll_joined(cx)) {
                 Some(Ok(piece)) => self.take_in(piece),
                 None => self.complete(Ending::Answered),
-                Some(Err(trouble)) => match self.break_off(&trouble) {
-                    Some(event) => self.out.push_back(event),
-                    None => return Poll::Ready(Some(Err(trouble))),
-                },
+                Some(Err(trouble)) => self.break_off(trouble),
             }
         }
     }
+}
+
+fn keep_end(tail: &mut BytesMut, piece: &[u8]) {
+    let new = piece.get(piece.len().saturating_sub(TAIL_BYTES)..).unwrap_or_default();
+    let surplus = (tail.len() + new.len()).saturating_sub(TAIL_BYTES);
+    tail.advance(surplus);
+    tail.extend_from_slice(new);
 }
 
 /// A caller that leaves in mid-stream leaves what was counted so far.
@@ -253,7 +275,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole { bytes, .. } => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Content::Stream(stream) => stream.over && stream.out.is_empty(),
+            Content::Stream(stream) => stream.over && stream.out.is_empty() && stream.torn.is_none(),
         }
     }
 

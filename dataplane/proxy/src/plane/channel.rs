@@ -19,6 +19,8 @@ const BACKOFF_MAX_MS: u64 = 10_000;
 pub(crate) struct Dialer {
     endpoints: Vec<Endpoint>,
     token: Option<MetadataValue<Ascii>>,
+    /// Whose turn it was, and whose it is.
+    last: usize,
     next: usize,
     failures: u32,
 }
@@ -49,7 +51,7 @@ impl Dialer {
                 Some(value)
             }
         };
-        Ok(Dialer { endpoints, token, next: 0, failures: 0 })
+        Ok(Dialer { endpoints, token, last: 0, next: 0, failures: 0 })
     }
 
     pub(crate) fn show(&self) -> Show {
@@ -60,6 +62,7 @@ impl Dialer {
     pub(crate) async fn dial(&mut self) -> Result<Channel, String> {
         let endpoint =
             self.endpoints.get(self.next % self.endpoints.len().max(1)).ok_or("no control plane is named")?;
+        self.last = self.next;
         self.next = self.next.wrapping_add(1);
         endpoint
             .connect()
@@ -70,7 +73,7 @@ impl Dialer {
     pub(crate) fn went_well(&mut self) {
         self.failures = 0;
         // Stay with the one that works.
-        self.next = self.next.wrapping_sub(1);
+        self.next = self.last;
     }
 
     /// How long to wait before the next try: longer each time, and never the same for two proxies.

@@ -9,13 +9,14 @@ use prost::Message as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use trust::{Keyring, Sealed};
-use vocab::{Revision, Secret};
+use trust::Keyring;
+use vocab::Revision;
 use wire::config_client::ConfigClient;
 use wire::{Ack, FromProxy, Hello, ToProxy, Update, from_proxy, to_proxy};
 
 use crate::gateway::Gateway;
 use crate::plane::channel::{Dialer, MESSAGE_BYTES_MAX};
+use crate::plane::shelf::open_credential;
 
 /// The other side beats every few seconds; after this long without a word it is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
@@ -126,7 +127,7 @@ impl Subscriber {
 
     fn apply(&mut self, update: &Update) -> Result<FromProxy, String> {
         let held = self.gateway.snapshot.load_full();
-        let open = |place: &str, sealed: &[u8]| open(&self.keyring, place, sealed);
+        let open = |place: &str, sealed: &[u8]| open_credential(&self.keyring, place, sealed);
         match held.apply(update, &open) {
             Ok(Applied { snapshot, rejected_new }) => {
                 self.start_over = false;
@@ -151,12 +152,6 @@ impl Subscriber {
             }
         }
     }
-}
-
-/// How a sealed credential is opened; shared with the last good snapshot.
-pub(crate) fn open(keyring: &Keyring, place: &str, sealed: &[u8]) -> Result<Secret, String> {
-    let bytes = keyring.open(place, &Sealed::from_bytes(sealed)).map_err(|why| why.to_string())?;
-    String::from_utf8(bytes).map(Secret::new).map_err(|_| "not text".to_string())
 }
 
 fn acknowledge(snapshot: &Snapshot) -> FromProxy {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use policy::Policy;
-use vocab::{KeyId, ModelName, ProviderName, Timestamp, UpstreamModel, Usage};
+use vocab::{KeyId, ModelName, ProviderName, Timestamp, Tokens, UpstreamModel, Usage};
 use wire::UsageRow;
 
 use crate::pipeline::{Ending, Facts};
@@ -128,7 +128,12 @@ impl Sums {
         let failed = facts.status >= 400 || facts.ending == Ending::BrokeOff;
         self.errors += u64::from(failed);
         match facts.usage {
-            None => self.unreported += u64::from(!failed),
+            // What was streamed is paid for, also by a caller that left before the sum was told.
+            None => {
+                self.unreported += u64::from(!failed || facts.pieces > 0);
+                let streamed = Usage { output: Tokens(facts.pieces), ..Usage::default() };
+                self.usage = self.usage.saturating_add(streamed);
+            }
             Some(usage) => self.usage = self.usage.saturating_add(usage),
         }
     }

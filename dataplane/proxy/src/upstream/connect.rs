@@ -9,26 +9,26 @@ use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use vocab::address::check_address;
 
-use crate::upstream::address;
-use crate::upstream::link::{Link, Trouble, Wire, innermost};
+use crate::upstream::link::{Io, Link, Trouble, innermost};
 
 pub(crate) async fn dial(http: &Http, tls: &Arc<ClientConfig>) -> Result<Link, Trouble> {
-    let wire = timeout(http.timeouts.connect, reach(http, tls)).await;
-    let wire = wire.unwrap_or(Err(Trouble::ConnectTimeout(http.timeouts.connect)))?;
-    Link::open(wire, http.timeouts.idle).await
+    let io = timeout(http.timeouts.connect, reach(http, tls)).await;
+    let io = io.unwrap_or(Err(Trouble::ConnectTimeout(http.timeouts.connect)))?;
+    Link::open(io, http.timeouts.idle).await
 }
 
-async fn reach(http: &Http, tls: &Arc<ClientConfig>) -> Result<Wire, Trouble> {
+async fn reach(http: &Http, tls: &Arc<ClientConfig>) -> Result<Io, Trouble> {
     let stream = connect(&resolve(http).await?).await?;
     stream.set_nodelay(true).map_err(|why| Trouble::Connect(why.to_string()))?;
     match http.scheme {
-        Scheme::Http => Ok(Wire::Plain(stream)),
+        Scheme::Http => Ok(Io::Plain(stream)),
         Scheme::Https => {
             let name = ServerName::try_from(http.host.clone()).map_err(|why| Trouble::Tls(why.to_string()))?;
             let connector = TlsConnector::from(Arc::clone(tls));
             let stream = connector.connect(name, stream).await.map_err(|why| Trouble::Tls(innermost(&why)))?;
-            Ok(Wire::Tls(Box::new(stream)))
+            Ok(Io::Tls(Box::new(stream)))
         }
     }
 }
@@ -37,11 +37,13 @@ async fn reach(http: &Http, tls: &Arc<ClientConfig>) -> Result<Wire, Trouble> {
 async fn resolve(http: &Http) -> Result<Vec<SocketAddr>, Trouble> {
     let found = lookup_host((http.host.as_str(), http.port)).await.map_err(|why| Trouble::Name(why.to_string()))?;
     let addresses: Vec<SocketAddr> = found.collect();
-    match addresses.iter().find(|address| !address::may_dial(address.ip(), http.allow_link_local)) {
-        Some(address) => Err(Trouble::Forbidden(address.ip())),
-        None if addresses.is_empty() => Err(Trouble::Name("no address".into())),
-        None => Ok(addresses),
+    if addresses.is_empty() {
+        return Err(Trouble::Name("no address".into()));
     }
+    for address in &addresses {
+        check_address(address.ip(), http.allow_link_local).map_err(Trouble::Forbidden)?;
+    }
+    Ok(addresses)
 }
 
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Trouble> {

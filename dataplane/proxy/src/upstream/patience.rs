@@ -32,9 +32,12 @@ impl Patience {
     /// Ready when nothing has moved for too long.
     pub(crate) fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.since + self.silence_max;
+        // The clock is asked first: a provider that keeps us busy with nothing must not outlast its timer.
+        if deadline <= Instant::now() {
+            return Poll::Ready(());
+        }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
-            // Set for an earlier wait, it may ring too late for this one only if patience grew shorter, which it does not.
             ready!(timer.as_mut().poll(cx));
             if deadline <= Instant::now() {
                 return Poll::Ready(());

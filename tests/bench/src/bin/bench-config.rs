@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use rig::config::fleet::Fleet;
@@ -11,7 +11,7 @@ use rig::config::{change, revoke};
 use rig::fail::{Context as _, Fail};
 use rig::process::{self, Process, Scratch};
 use rig::scenario;
-use rig::stack::{self, Home};
+use rig::stack::{self, Home, Proxy};
 use serde_json::Value;
 
 #[derive(Parser)]
@@ -71,21 +71,26 @@ fn loading(report: &mut Report, fleet: &mut Fleet, home: &Home, keys: usize) -> 
     report.note("keys", f64::from(u32::try_from(keys).unwrap_or(u32::MAX)));
     report.note("one apply of all keys, s", loading.applied.as_secs_f64());
     report.note("until a connected proxy has them, s", loading.everywhere.as_secs_f64());
-    let place = process::places().0;
-    let fresh = home.proxy(place, "dataplane-cold", &fleet.control_plane)?;
-    fresh.serves(&rig::config::fleet::secret(keys - 1))?;
-    report.promise("cold start from the control plane, s", fresh.took.as_secs_f64(), Limit::AtMost(2.0));
+    let (fresh, took) = cold_start(fleet, home, keys)?;
+    report.promise("cold start from the control plane, s", took, Limit::AtMost(2.0));
     let mib = |pid: u32| process::rss_kib(&[pid]).map_or(0.0, |kib| f64::from(u32::try_from(kib / 1024).unwrap_or(0)));
     report.note("proxy RSS after a cold start, MiB", mib(fresh.process.pid()));
     report.note("control plane RSS, MiB", mib(fleet.control_plane.process.pid()));
     // Last good is written off the request path, some seconds later.
     std::thread::sleep(Duration::from_secs(8));
     fresh.process.end();
-    let again = home.proxy(place, "dataplane-cold", &fleet.control_plane)?;
-    again.serves(&rig::config::fleet::secret(keys - 1))?;
-    report.promise("start from the last good, s", again.took.as_secs_f64(), Limit::AtMost(1.0));
+    let (again, took) = cold_start(fleet, home, keys)?;
+    report.promise("start from the last good, s", took, Limit::AtMost(1.0));
     again.process.end();
     Ok(())
+}
+
+/// Until the last of the keys is let through.
+fn cold_start(fleet: &Fleet, home: &Home, keys: usize) -> Result<(Proxy, f64), Fail> {
+    let began = Instant::now();
+    let proxy = home.proxy(process::places().0, "dataplane-cold", &fleet.control_plane)?;
+    proxy.serves(&rig::config::fleet::secret(keys - 1))?;
+    Ok((proxy, began.elapsed().as_secs_f64()))
 }
 
 fn changing(report: &mut Report, fleet: &Fleet) -> Result<(), Fail> {

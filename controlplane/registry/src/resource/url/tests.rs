@@ -1,3 +1,5 @@
+use vocab::address::check_address;
+
 use super::*;
 
 #[test]
@@ -82,7 +84,7 @@ fn an_address_is_seen_through_its_disguises() {
         ("[fd00:ec2::255]", false),
     ] {
         let url = BaseUrl::new(&format!("http://{host}:80/v1")).unwrap();
-        assert_eq!(url.address().map(is_link_local_or_metadata), Some(guarded), "{host}");
+        assert_eq!(url.address().map(|address| check_address(address, false).is_err()), Some(guarded), "{host}");
     }
     assert_eq!(BaseUrl::new("http://metadata.google.internal/").unwrap().address(), None);
 }

@@ -68,6 +68,8 @@ fn numbers_that_are_none_count_as_not_said() {
         (r#"{"prompt_tokens":"9"}"#, None),
         (r#"{"prompt_tokens":0,"completion_tokens":0}"#, Some((0, 0, 0, 0))),
         (r#"{"prompt_tokens":99999999999999999999999,"completion_tokens":3}"#, Some((0, 0, 3, 0))),
+        (r#"{"prompt_tokens":1000000001,"completion_tokens":1000000000}"#, Some((0, 0, 1_000_000_000, 0))),
+        (r#"{"prompt_tokens":18446744073709551615}"#, None),
         (r#"{"total_tokens":9,"completion_tokens":3}"#, Some((6, 0, 3, 0))),
         (r#"{"total_tokens":9}"#, Some((9, 0, 0, 0))),
         (r#"{"total_tokens":1,"completion_tokens":3}"#, Some((0, 0, 3, 0))),
@@ -81,7 +83,7 @@ fn numbers_that_are_none_count_as_not_said() {
 #[test]
 fn a_part_is_never_more_than_its_whole() {
     let body = r#"{"usage":{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":50},
-        "completion_tokens_details":{"reasoning_tokens":18446744073709551615}}}"#;
+        "completion_tokens_details":{"reasoning_tokens":900000000}}}"#;
     assert_eq!(usage(body), Some((5, 5, 2, 2)));
 }
 
