@@ -201,3 +201,22 @@ async fn half_open_callers_leave_nothing_behind() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_caller_that_has_finished_sending_may_close_its_side() {
+    let upstream = Upstream::start().await;
+    let cluster = Cluster::serving(&upstream).await;
+    let request = cluster.caller().request("POST", CHATS, crate::harness::client::chat_body("small").as_bytes());
+    for _ in 0..5 {
+        let mut raw = cluster.caller().connect().await;
+        raw.write(&request).await.unwrap();
+        let crate::harness::client::Raw { mut reader, writer } = raw;
+        drop(writer);
+        // Taken for a caller that has gone, or served: both are sane. To wait for ever is not.
+        let told = tokio::time::timeout(Duration::from_secs(10), reader.head(crate::harness::http::Kind::Answer)).await;
+        if let Ok(head) = told.expect("an answer or an end") {
+            assert_eq!(head.status(), 200);
+        }
+    }
+    assert_eq!(cluster.caller().chat("small").await.status(), 200);
+}

@@ -289,3 +289,80 @@ async fn an_etcd_with_another_projects_keys_is_neither_read_nor_harmed() {
         assert!(all.contains(key), "{key} is gone");
     }
 }
+
+#[tokio::test]
+async fn a_control_plane_that_hangs_holds_up_nobody() {
+    let upstream = Upstream::start().await;
+    let mut cluster = Cluster::builder().proxies(2).serving(&upstream).await;
+    let load = Load::start(cluster.callers(), "gpt-4o-mini");
+    cluster.control_planes[0].process().signal("STOP");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    cluster.control_planes[0].process().signal("CONT");
+    cluster.apply("{kind: Team, name: after}").await;
+    load.nothing_failed().await;
+}
+
+#[tokio::test]
+async fn a_control_plane_that_slept_through_a_compaction_misses_nothing() {
+    let upstream = Upstream::start().await;
+    let builder = Cluster::builder().proxies(2).control_planes(2).store(Store::Etcd(1));
+    let mut cluster = builder.serving(&upstream).await;
+    cluster.control_planes[1].process().signal("STOP");
+    let api = cluster.api_of(0);
+    for n in 0..200 {
+        api.put("teams/busy", &json!({"description": n.to_string()})).await.ok();
+    }
+    api.post("keys/bench/revoke", "{}").await.ok();
+    api.delete("teams/busy").await;
+    let revision = api.put("teams/last", &json!({})).await.ok()["revision"].as_u64().unwrap();
+    cluster.etcd.as_ref().unwrap().compact().await;
+    cluster.control_planes[1].process().signal("CONT");
+    cluster.caught_up(revision).await;
+    let other = cluster.api_of(1);
+    assert_eq!(other.get("teams/last").await.status(), 200);
+    assert_eq!(other.get("teams/busy").await.status(), 404, "what was deleted meanwhile is gone");
+    assert_eq!(cluster.callers()[1].chat("small").await.status(), 401, "what was revoked meanwhile is refused");
+    let digests = [api.get("status").await.ok(), other.get("status").await.ok()];
+    assert_eq!(digests[0]["digest"], digests[1]["digest"]);
+}
+
+#[tokio::test]
+async fn etcd_may_ask_for_a_password() {
+    let upstream = Upstream::start().await;
+    let secret = crate::harness::temp::Temp::new();
+    let file = secret.join("password");
+    std::fs::write(&file, "etcd-password-marker\n").unwrap();
+    let path = file.display().to_string();
+    let mut cluster = Cluster::builder().store(Store::Etcd(1)).serving(&upstream).await;
+    cluster.control_planes[0].kill();
+    cluster.etcd.as_ref().unwrap().ask_for_password("turnpike", "etcd-password-marker").await;
+    cluster.also_control_plane_flags(&["--etcd-user", "turnpike", "--etcd-password-file", &path]);
+    cluster.start_control_plane(0).await;
+    cluster.apply("{kind: Team, name: behind-a-password}").await;
+    assert!(!cluster.logs().contains("etcd-password-marker"));
+    std::fs::write(&file, "wrong\n").unwrap();
+    cluster.control_planes[0].kill();
+    let plane = &cluster.control_planes[0];
+    let mut command = std::process::Command::new(crate::harness::process::binary("turnpike-controlplane"));
+    command.arg("--api-listen").arg(plane.front.to_string()).args([
+        "--planes-listen",
+        "127.0.0.1:0",
+        "--ops-listen",
+        "127.0.0.1:0",
+    ]);
+    command.args([
+        "--admin-token",
+        crate::harness::cluster::ADMIN_TOKEN,
+        "--join-token",
+        crate::harness::cluster::JOIN_TOKEN,
+    ]);
+    command.args(["--seal-keys", crate::harness::cluster::SEAL_KEY, "--store", "etcd", "--etcd-user", "turnpike"]);
+    command.args(["--etcd-endpoints", &cluster.etcd.as_ref().unwrap().endpoints(), "--etcd-password-file", &path]);
+    let process = crate::harness::process::Process::start(&mut command, &cluster.dir.join("wrong.log"));
+    eventually("the refusal is told to the operator", async || {
+        let said = process.said().to_lowercase();
+        (said.contains("password") || said.contains("auth")).then_some(())
+    })
+    .await;
+    assert!(!process.lines().iter().any(|line| crate::harness::process::field(line, "message") == "ready"));
+}

@@ -89,24 +89,29 @@ impl Collector {
             if name.as_str() != report.proxy || *boot != report.boot {
                 return Err(Status::permission_denied("a usage stream speaks for one run of one proxy"));
             }
-            check(&report).map_err(Status::invalid_argument)?;
+            let mut report = report;
+            sift(&mut report).map_err(Status::invalid_argument)?;
             let posted = Posted { report, out: out.clone(), broken: Arc::clone(&broken) };
             self.posted.send(posted).await.map_err(|_| Status::unavailable("this control plane is stopping"))?;
         }
     }
 }
 
-fn check(report: &UsageReport) -> Result<(), String> {
+/// A row that cannot be is left out, and said so: refusing the whole report for it would hold up all that comes after.
+fn sift(report: &mut UsageReport) -> Result<(), String> {
     if report.seq == 0 {
         return Err("reports are numbered from 1".to_owned());
     }
     if ROWS_MAX < report.rows.len() {
         return Err(format!("a report has at most {ROWS_MAX} rows"));
     }
-    match report.rows.iter().position(|row| !is_plausible(row)) {
-        Some(row) => Err(format!("row {row} of report {} has a number or a name that cannot be", report.seq)),
-        None => Ok(()),
+    let before = report.rows.len();
+    report.rows.retain(is_plausible);
+    let (left_out, seq) = (before - report.rows.len(), report.seq);
+    if left_out > 0 {
+        tracing::error!(proxy = report.proxy, seq, rows = left_out, "numbers or names that cannot be are left out");
     }
+    Ok(())
 }
 
 fn is_plausible(row: &UsageRow) -> bool {
@@ -187,16 +192,20 @@ mod tests {
     #[test]
     fn what_cannot_be_is_not_counted() {
         let plain = UsageRow { requests: 2, errors: 1, model: "gpt".into(), ..UsageRow::default() };
-        assert_eq!(check(&report(plain.clone())), Ok(()));
+        let rows = |row: UsageRow| {
+            let mut report = report(row);
+            sift(&mut report).map(|()| report.rows.len())
+        };
+        assert_eq!(rows(plain.clone()), Ok(1));
         for bad in [
             UsageRow { tokens_input: u64::MAX, ..plain.clone() },
             UsageRow { cost_nanodollars: u64::MAX, ..plain.clone() },
             UsageRow { model: "x".repeat(201), ..plain.clone() },
             UsageRow { team: "a\nb".into(), ..plain.clone() },
         ] {
-            assert!(check(&report(bad.clone())).is_err(), "{bad:?}");
+            assert_eq!(rows(bad.clone()), Ok(0), "{bad:?}");
         }
-        assert!(check(&UsageReport { seq: 0, ..report(plain) }).is_err());
+        assert!(sift(&mut UsageReport { seq: 0, ..report(plain) }).is_err());
     }
 
     /// Away for the first call.

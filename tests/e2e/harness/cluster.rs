@@ -137,6 +137,11 @@ impl Cluster {
         Cluster::builder().serving(upstream).await
     }
 
+    /// For the starts that follow.
+    pub(crate) fn also_control_plane_flags(&mut self, flags: &[&str]) {
+        self.builder.control_plane_flags.extend(flags.iter().map(ToString::to_string));
+    }
+
     pub(crate) async fn start_control_plane(&mut self, number: usize) {
         let plane = &self.control_planes[number];
         let mut command = Command::new(binary("turnpike-controlplane"));

@@ -111,6 +111,31 @@ impl Etcd {
         self.call(0, "/v3/kv/put", &body).await.expect("etcd takes the key");
     }
 
+    /// Forgets all history up to now, as an operator's cron job does.
+    pub(crate) async fn compact(&self) {
+        let status = self.call(0, "/v3/maintenance/status", &json!({})).await.expect("etcd answers");
+        let body = json!({"revision": status["header"]["revision"]});
+        self.call(0, "/v3/kv/compaction", &body).await.expect("etcd compacts");
+    }
+
+    /// From now on nobody gets in without one.
+    pub(crate) async fn ask_for_password(&self, user: &str, password: &str) {
+        for (path, body) in [
+            ("user/add", json!({"name": "root", "password": "root"})),
+            ("user/grant", json!({"user": "root", "role": "root"})),
+            ("role/add", json!({"name": "all"})),
+            (
+                "role/grant",
+                json!({"name": "all", "perm": {"permType": "READWRITE", "key": base64(b"/turnpike/"), "range_end": base64(b"/turnpike0")}}),
+            ),
+            ("user/add", json!({"name": user, "password": password})),
+            ("user/grant", json!({"user": user, "role": "all"})),
+            ("enable", json!({})),
+        ] {
+            self.call(0, &format!("/v3/auth/{path}"), &body).await.unwrap_or_else(|| panic!("etcd refuses {path}"));
+        }
+    }
+
     /// Every value, as text as far as it is text.
     pub(crate) async fn everything(&self) -> String {
         let body = json!({"key": base64(b"\0"), "range_end": base64(b"\0")});

@@ -149,12 +149,14 @@ fn a_provider_is_an_address_or_the_demo() {
 
 #[test]
 fn a_link_local_address_needs_the_operators_word() {
-    let why =
-        "Provider/p.baseUrl: is a link-local or cloud metadata address; if that is meant, say `allowLinkLocal: true`";
     for host in ["169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "[::ffff:169.254.0.1]"] {
         let url = format!("http://{host}/latest");
-        check(provider(json!({"baseUrl": url})), &[why]);
-        check(provider(json!({"baseUrl": url, "allowLinkLocal": false})), &[why]);
+        let address = host.trim_matches(['[', ']']);
+        let why = format!(
+            "Provider/p.baseUrl: {address} is a link-local or metadata address, which only `allowLinkLocal: true` permits"
+        );
+        check(provider(json!({"baseUrl": url})), &[&why]);
+        check(provider(json!({"baseUrl": url, "allowLinkLocal": false})), &[&why]);
         fine(provider(json!({"baseUrl": url, "allowLinkLocal": true})));
     }
     fine(provider(json!({"baseUrl": "http://10.0.0.1:8000"})));

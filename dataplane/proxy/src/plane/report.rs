@@ -70,7 +70,7 @@ impl Reporter {
             (0, _) => {}
             (requests, Some(_)) => tracing::warn!(requests, "usage is kept for the next run to hand in"),
             (requests, None) => {
-                tracing::error!(requests, "ends without a receipt for its last usage, and without --data-dir")
+                tracing::error!(requests, "ends without a receipt for its last usage, and without --data-dir");
             }
         }
     }
