@@ -3,5 +3,6 @@
 pub(crate) mod doors;
 pub(crate) mod drain;
 pub(crate) mod listen;
+mod misfit;
 pub(crate) mod ops;
 pub(crate) mod socket;

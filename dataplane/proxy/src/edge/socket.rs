@@ -10,11 +10,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::config::Limits;
+use crate::edge::misfit;
 
 /// A caller that takes less than a kilobyte a second for this long is let go.
 const WRITE_STALL: Duration = Duration::from_secs(60);
@@ -91,12 +92,14 @@ pub(crate) struct Socket<S> {
     period: Duration,
     limits: Limits,
     stalled: Option<Stall>,
+    /// Written in place of the library's own refusal.
+    instead: Option<Bytes>,
 }
 
 impl<S> Socket<S> {
     pub(crate) fn new(io: S, start: Bytes, progress: Rc<Progress>, limits: Limits) -> Socket<S> {
         let period = (limits.head.min(limits.idle) / 2).max(Duration::from_millis(10));
-        Socket { io, start, progress, tick: Box::pin(sleep(period)), period, limits, stalled: None }
+        Socket { io, start, progress, tick: Box::pin(sleep(period)), period, limits, stalled: None, instead: None }
     }
 
     /// Errs when the caller has had its time.
@@ -158,6 +161,26 @@ impl Stall {
 }
 
 impl<S: AsyncWrite + Unpin> Socket<S> {
+    /// Whether these bytes are a refusal of what never became a request.
+    fn is_misfit(&mut self, bytes: &[u8]) -> bool {
+        if self.instead.is_none() && self.progress.requests.get() == 0 {
+            self.instead = misfit::reworded(bytes);
+        }
+        self.instead.is_some()
+    }
+
+    /// Tells the library that its `length` bytes are written once ours are.
+    fn poll_instead(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
+        while let Some(rest) = self.instead.as_mut().filter(|rest| !rest.is_empty()) {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            rest.advance(written);
+        }
+        Poll::Ready(Ok(length))
+    }
+
     /// `wanted` bytes were to be written.
     fn wrote(
         &mut self,
@@ -179,6 +202,9 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.is_misfit(bytes) {
+            return this.poll_instead(cx, bytes.len());
+        }
         let result = Pin::new(&mut this.io).poll_write(cx, bytes);
         this.wrote(cx, bytes.len(), result)
     }
@@ -189,6 +215,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if let [only] = parts
+            && this.is_misfit(only)
+        {
+            return this.poll_instead(cx, only.len());
+        }
         let result = Pin::new(&mut this.io).poll_write_vectored(cx, parts);
         this.wrote(cx, parts.iter().map(|part| part.len()).sum(), result)
     }
