@@ -72,7 +72,7 @@ lint: $(CARGO_DENY) ## Formatting, clippy without a warning, and what the depend
 	cargo fmt --manifest-path $(FUZZ) -- --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@# The fuzzer's own library is C++, and not needed to look at the targets.
-	CUSTOM_LIBFUZZER_PATH=none cargo clippy --manifest-path $(FUZZ) -- -D warnings
+	CUSTOM_LIBFUZZER_PATH=$(TOOLS)/none.a cargo clippy --manifest-path $(FUZZ) -- -D warnings
 	$(CARGO_DENY) check --hide-inclusion-graph bans licenses sources
 
 $(CARGO_DENY):

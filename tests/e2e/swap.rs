@@ -112,3 +112,20 @@ async fn a_changed_model_leads_elsewhere_at_once() {
     assert_eq!(cluster.caller().chat("small").await.status(), 200);
     assert_eq!((first.seen().len(), second.seen().len()), (1, 1));
 }
+
+#[tokio::test]
+async fn a_proxy_that_starts_serves_what_is_in_force_and_nothing_older() {
+    let upstream = Upstream::start().await;
+    let mut cluster = Cluster::builder().proxies(2).serving(&upstream).await;
+    for n in 0..8 {
+        // What others were sent when they joined is out of date by now.
+        let document = json!({"kind": "Key", "name": "turns", "secret": format!("sk-turns-{n}"), "models": ["*"]});
+        cluster.api().put("keys/turns", &document).await.ok();
+        cluster.proxies[1].kill();
+        _ = std::fs::remove_dir_all(cluster.dir.join("dataplane-1"));
+        cluster.start_proxy(1).await;
+        let caller = |n: i32| Client::new(cluster.proxies[1].front).key(&format!("sk-turns-{n}"));
+        assert_eq!(caller(n - 1).chat("small").await.status(), 401, "start {n}: the secret before is no longer good");
+        assert_eq!(caller(n).chat("small").await.status(), 200, "start {n}: the secret in force is refused");
+    }
+}

@@ -10,7 +10,7 @@ use crate::harness::process::{Process, address, binary};
 use crate::harness::temp::Temp;
 use crate::harness::{Client, Cluster, Upstream, eventually};
 
-/// An authority and what it has signed: `localhost` and 127.0.0.1, for servers and clients.
+/// An authority and what it has signed: for the server `localhost` and for the proxy `known`.
 struct Authority {
     dir: Temp,
 }
@@ -19,7 +19,7 @@ impl Authority {
     fn new() -> Authority {
         let authority = Authority { dir: Temp::new() };
         authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=ca -keyout ca.key -out ca.crt");
-        let names = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n";
+        let names = "subjectAltName=DNS:localhost,DNS:known,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n";
         std::fs::write(authority.dir.join("names"), names).unwrap();
         authority.openssl("req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout own.key -out own.csr");
         authority.openssl(
@@ -119,13 +119,13 @@ async fn mutual(authority: &Authority, dir: &Temp) -> Planes {
     Planes { api: address(&ready, "api"), planes: address(&ready, "planes"), _control_plane: process }
 }
 
-/// Says what `/readyz` says when it has made up its mind.
-async fn proxy(planes: &Planes, dir: &Temp, name: &str, flags: &[&str]) -> (Process, Client) {
+/// A proxy of that name whose sockets are open, and the way to its `/readyz`.
+async fn proxy(planes: &Planes, dir: &Temp, name: &str, number: usize, flags: &[&str]) -> (Process, Client) {
     let mut command = Command::new(binary("turnpike-dataplane"));
     command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--threads", "1", "--name", name]);
     command.args(["--join-token", JOIN_TOKEN, "--seal-keys", SEAL_KEY]);
     command.arg("--control-plane").arg(format!("https://localhost:{}", planes.planes.port())).args(flags);
-    let log: PathBuf = dir.join(&format!("{name}.log"));
+    let log: PathBuf = dir.join(&format!("{name}-{number}.log"));
     let mut process = Process::start(&mut command, &log);
     let ready = process.ready().await;
     (process, Client::new(address(&ready, "ops")))
@@ -146,20 +146,22 @@ async fn the_planes_know_each_other_by_certificate() {
         "--client-key",
         &authority.path("own.key"),
     ];
-    let (_known, ops) = proxy(&planes, &dir, "known", &own).await;
+    let (_known, ops) = proxy(&planes, &dir, "known", 0, &own).await;
     eventually("the known proxy is served", async || (ops.get("/readyz").await.status() == 200).then_some(())).await;
     let cases = [
         ("without", vec!["--control-plane-ca", &ca]),
-        ("believing", vec!["--client-cert", own[3], "--client-key", own[5]]),
+        ("known", vec!["--client-cert", own[3], "--client-key", own[5]]),
+        // A certificate is for one name, and does not let its owner in under another.
+        ("another", own.to_vec()),
     ];
-    for (name, flags) in cases {
-        let (process, ops) = proxy(&planes, &dir, name, &flags).await;
+    for (number, (name, flags)) in cases.iter().enumerate() {
+        let (process, ops) = proxy(&planes, &dir, name, number + 1, flags).await;
         eventually("it says why not", async || process.said().contains("not subscribed").then_some(())).await;
         assert_eq!(ops.get("/readyz").await.status(), 503, "{name}: {}", process.said());
     }
     let theirs = [impostor.path("own.crt"), impostor.path("own.key")];
     let flags = ["--control-plane-ca", &ca, "--client-cert", &theirs[0], "--client-key", &theirs[1]];
-    let (process, ops) = proxy(&planes, &dir, "impostor", &flags).await;
+    let (process, ops) = proxy(&planes, &dir, "known", 9, &flags).await;
     eventually("it says why not", async || process.said().contains("not subscribed").then_some(())).await;
     assert_eq!(ops.get("/readyz").await.status(), 503, "{}", process.said());
     // The API, too, and the command line can be told whom to trust.
@@ -176,5 +178,5 @@ async fn the_planes_know_each_other_by_certificate() {
     let output = command.current_dir(dir.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("known") && !said.contains("impostor"), "{said}");
+    assert!(said.contains("known") && !said.contains("another"), "{said}");
 }

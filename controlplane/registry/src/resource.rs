@@ -15,7 +15,7 @@ pub use metadata::Metadata;
 pub use model::{Model, Target};
 pub use provider::{Demo, Http, Provider, Reach, Sealed, Timeouts};
 pub use team::Team;
-pub use url::{BadUrl, BaseUrl};
+pub use url::BaseUrl;
 pub use user::User;
 
 /// In the order of an export: what is referred to comes before what refers to it.

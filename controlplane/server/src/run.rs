@@ -222,7 +222,7 @@ async fn finish(mut hands: JoinSet<()>, drain: Duration) {
     }
 }
 
-/// `None` when it was time to stop first. What may pass is waited for; what wants an operator is told.
+/// `None` when it was time to stop first. A cluster that is away is waited for; what wants an operator is told.
 async fn until_open(place: &Place, stop: &Stop) -> Result<Option<(Arc<dyn Store>, Arc<dyn UsageLog>)>, StoreError> {
     let days = match place {
         Place::Embedded { .. } => usage::DAYS_EMBEDDED,
@@ -233,7 +233,9 @@ async fn until_open(place: &Place, stop: &Stop) -> Result<Option<(Arc<dyn Store>
         let opened = async { Ok((store::open(place).await?, usage::open(place, days).await?)) };
         match opened.await {
             Ok(opened) => return Ok(Some(opened)),
-            Err(StoreError::Unavailable(why)) => tracing::warn!(why, "the store cannot be reached, trying on"),
+            Err(StoreError::Unavailable(why)) if matches!(place, Place::Etcd(_)) => {
+                tracing::warn!(why, "the store cannot be reached, trying on");
+            }
             Err(why) => return Err(why),
         }
         if !stop.slept(pause).await {

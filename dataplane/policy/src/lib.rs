@@ -21,7 +21,6 @@ mod rights;
 mod route;
 mod snapshot;
 mod table;
-mod url;
 
 pub use apply::{Applied, Open, OutOfStep};
 pub use caller::{caller, spelled};
@@ -34,4 +33,3 @@ pub use rejected::Rejected;
 pub use rights::Policy;
 pub use route::{Plan, plan};
 pub use snapshot::{Counts, Snapshot};
-pub use url::{BadUrl, Scheme};

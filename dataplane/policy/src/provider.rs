@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use prost::Message;
+use vocab::pem::check_certificates;
+use vocab::url::{BaseUrl, Scheme};
 use vocab::{Dialect, ProviderName, Secret};
 
 use crate::apply::Open;
 use crate::rejected::Fault;
-use crate::url::{BaseUrl, Scheme};
 
 /// What a provider is given when its document says nothing. Zero on the wire means that nothing was said.
 const TIMEOUT_CONNECT_MS: u32 = 2_000;
@@ -110,9 +111,7 @@ fn fit_for_a_header(secret: Secret) -> Result<Secret, Fault> {
 /// Only a glance, enough to tell a certificate from a path or a key; whoever dials reads it in earnest.
 fn read_ca(pem: Vec<u8>) -> Result<String, Fault> {
     let text = String::from_utf8(pem).map_err(|_| Fault::Ca)?;
-    let begins = text.matches("-----BEGIN CERTIFICATE-----").count();
-    let ends = text.matches("-----END CERTIFICATE-----").count();
-    if begins > 0 && begins == ends { Ok(text) } else { Err(Fault::Ca) }
+    check_certificates(&text).map(|()| text).map_err(|_| Fault::Ca)
 }
 
 fn read_demo(demo: wire::Demo) -> Result<Demo, Fault> {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vocab::name::BadName;
+use vocab::url::BadUrl;
 use vocab::{Kind, PolicyId};
 
 use crate::glob::BadGlob;
 use crate::table::Row;
-use crate::url::BadUrl;
 
 /// A resource in quarantine. What depends on it refuses; the rest goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,10 +16,12 @@ pub mod id;
 pub mod key;
 pub mod money;
 pub mod name;
+pub mod pem;
 pub mod revision;
 pub mod secret;
 pub mod time;
 pub mod tokens;
+pub mod url;
 
 pub use dialect::Dialect;
 pub use id::{Boot, KeyId, PolicyId, RequestId};

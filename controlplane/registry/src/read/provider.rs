@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use vocab::address::check_address;
+use vocab::pem::check_certificates;
 use vocab::{Dialect, ProviderName, Secret};
 
 use super::fields::{Fields, noun, quoted};
@@ -139,33 +140,9 @@ fn file_path(text: &str) -> Result<String, String> {
     }
 }
 
-/// Looks like PEM and holds certificates only. What is in them is for TLS to say.
 fn certificates(text: &str) -> Result<String, String> {
     if text.len() > CA_BYTES_MAX {
         return Err(format!("has at most {CA_BYTES_MAX} bytes, not {}", text.len()));
     }
-    if text.contains("PRIVATE KEY-----") {
-        return Err("holds a private key; only certificates belong here".to_owned());
-    }
-    let mut inside = false;
-    let mut count = 0_usize;
-    for line in text.lines().map(str::trim) {
-        match line {
-            "-----BEGIN CERTIFICATE-----" if !inside => inside = true,
-            "-----END CERTIFICATE-----" if inside => {
-                inside = false;
-                count = count.saturating_add(1);
-            }
-            _ if line.starts_with("-----") => return Err(not_pem()),
-            _ if inside && !line.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b)) => {
-                return Err(not_pem());
-            }
-            _ => {}
-        }
-    }
-    if inside || count == 0 { Err(not_pem()) } else { Ok(text.to_owned()) }
-}
-
-fn not_pem() -> String {
-    "must be certificates in PEM: -----BEGIN CERTIFICATE----- ... -----END CERTIFICATE-----".to_owned()
+    check_certificates(text).map(|()| text.to_owned()).map_err(|why| why.to_string())
 }

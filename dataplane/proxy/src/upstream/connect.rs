@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use policy::{Http, Scheme};
+use policy::Http;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use vocab::address::check_address;
+use vocab::url::Scheme;
 
 use crate::upstream::link::{Io, Link, Trouble, innermost};
 

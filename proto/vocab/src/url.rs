@@ -1,7 +1,9 @@
-//! The base URL of a provider, read once into parts that can be dialled and sent.
+//! The base URL of a provider, read once into parts that can be dialled and sent. Both planes read it by this code, so
+//! that what is accepted when it is written down is not refused when it arrives.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+const BYTES_MAX: usize = 2048;
 const HOST_BYTES_MAX: usize = 253;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ impl Scheme {
 /// Says what is wrong without quoting the URL, which may hold a password in a place where none belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
+    #[error("it has more than {BYTES_MAX} bytes")]
+    TooLong,
     #[error("it must start with http:// or https://")]
     Scheme,
     #[error("it may hold printable ASCII only, without quotes, backslashes and brackets")]
@@ -39,19 +43,22 @@ pub enum BadUrl {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct BaseUrl {
-    pub(crate) scheme: Scheme,
+pub struct BaseUrl {
+    pub scheme: Scheme,
     /// To be resolved: a name in lowercase, or an address without brackets.
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub host: String,
+    pub port: u16,
     /// As the Host header says it: with brackets where they belong, without the port where it is the usual one.
-    pub(crate) authority: String,
+    pub authority: String,
     /// Empty, or with a slash in front and none behind.
-    pub(crate) path_prefix: String,
+    pub path_prefix: String,
 }
 
 impl BaseUrl {
-    pub(crate) fn parse(text: &str) -> Result<BaseUrl, BadUrl> {
+    pub fn parse(text: &str) -> Result<BaseUrl, BadUrl> {
+        if BYTES_MAX < text.len() {
+            return Err(BadUrl::TooLong);
+        }
         if !text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\<>^`{|}".contains(&byte)) {
             return Err(BadUrl::Character);
         }
@@ -75,6 +82,12 @@ impl BaseUrl {
             authority = format!("{authority}:{port}");
         }
         Ok(BaseUrl { scheme, host, port, authority, path_prefix: parse_path(path)? })
+    }
+
+    /// The address itself, when the host is one and not a name.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.host.strip_suffix('.').unwrap_or(&self.host).parse().ok()
     }
 }
 
@@ -127,7 +140,8 @@ fn is_numeral(label: &str) -> bool {
 
 fn parse_path(path: &str) -> Result<String, BadUrl> {
     let path = path.trim_end_matches('/');
-    let dotted = path.split('/').any(|part| part == "." || part == "..");
+    let dotted =
+        path.split('/').any(|part| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."));
     let stray = path
         .split('%')
         .skip(1)
