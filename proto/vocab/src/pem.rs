@@ -4,7 +4,7 @@
 pub enum NotCertificates {
     #[error("it holds a private key; only certificates belong here")]
     PrivateKey,
-    #[error("it is not one or more PEM certificates")]
+    #[error("it must be certificates in PEM: -----BEGIN CERTIFICATE----- ... -----END CERTIFICATE-----")]
     Shape,
 }
 

@@ -56,7 +56,7 @@ fn every_fault_of_a_document_is_told_at_once() {
             "Provider/mock.baseurl: there is no such field; did you mean `baseUrl`?",
             "Provider/mock.dialect: there is no dialect `opena` among openai; did you mean `openai`?",
             "Provider/mock.keepLastGood: must be true or false, not text",
-            "Provider/mock.baseUrl: starts with `http://` or `https://`",
+            "Provider/mock.baseUrl: it must start with http:// or https://",
             "Provider/mock.credential: must be an object, not text",
             "Provider/mock.timeouts.readMs: there is no such field",
             "Provider/mock.timeouts.connectMs: must be a whole number from 1 to 60000",
@@ -202,7 +202,7 @@ fn a_ca_must_look_like_certificates() {
     let good = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     fine(provider(json!({"ca": good})));
     fine(provider(json!({"ca": format!("# the house's own\n{good}\r\n{good}")})));
-    let why = "Provider/p.ca: must be certificates in PEM: -----BEGIN CERTIFICATE----- ... -----END CERTIFICATE-----";
+    let why = "Provider/p.ca: it must be certificates in PEM: -----BEGIN CERTIFICATE----- ... -----END CERTIFICATE-----";
     for bad in [
         "",
         "MIIB",
@@ -215,7 +215,7 @@ fn a_ca_must_look_like_certificates() {
     }
     check(
         provider(json!({"ca": "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----"})),
-        &["Provider/p.ca: holds a private key; only certificates belong here"],
+        &["Provider/p.ca: it holds a private key; only certificates belong here"],
     );
     check(provider(json!({"ca": "x".repeat(70_000)})), &["Provider/p.ca: has at most 65536 bytes, not 70000"]);
 }

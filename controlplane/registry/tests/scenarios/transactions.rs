@@ -42,7 +42,7 @@ fn a_faulty_document_does_not_make_others_faulty_and_is_checked_all_the_same() {
     assert_eq!(
         House::default().faults(&documents),
         [
-            "0 Provider/mock.baseUrl: starts with `http://` or `https://`",
+            "0 Provider/mock.baseUrl: it must start with http:// or https://",
             "2 Model/gpt-2.typo: there is no such field",
             "2 Model/gpt-2.targets[1]: must be an object {provider, model}, not a number",
             "2 Model/gpt-2.targets[0].provider: there is no Provider `gone`",
