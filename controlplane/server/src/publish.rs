@@ -97,6 +97,11 @@ impl Latest {
         lock(&self.unreadable).clone()
     }
 
+    /// How far it has come here, announced or not.
+    pub(crate) fn head(&self) -> Point {
+        lock(&self.ring).head()
+    }
+
     /// What a holder of `from` must be told, and where it is then.
     pub(crate) fn since(&self, from: Point) -> Option<(Vec<Arc<Delta>>, Point)> {
         let ring = lock(&self.ring);

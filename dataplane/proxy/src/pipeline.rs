@@ -50,7 +50,7 @@ async fn run(core: &Rc<Core>, request: Request<Incoming>, record: &mut Record) -
     record.caller(caller);
     let endpoint = match address {
         Address::Models => return shelf::list(&snapshot, caller, record),
-        Address::Model(name) => return shelf::one(&snapshot, caller, name, record),
+        Address::Model(name) => return shelf::one(&snapshot, caller, &name, record),
         Address::Ask(endpoint) => endpoint,
     };
 

@@ -96,6 +96,12 @@ impl Keyring {
         self.0.first().map(|key| hex(key.id)).unwrap_or_default()
     }
 
+    /// Whether a value is sealed with the key that seals now: when all are, older keys may leave the ring.
+    #[must_use]
+    pub fn is_current(&self, sealed: &Sealed) -> bool {
+        self.0.first().is_some_and(|key| sealed.0.get(1..=ID_LENGTH) == Some(key.id.as_slice()))
+    }
+
     pub fn seal(&self, place: &str, value: &[u8]) -> Result<Sealed, Broken> {
         let ring_key = self.0.first().ok_or(Broken::NoKey)?;
         let value_key: [u8; KEY_LENGTH] = random_bytes().ok_or(Broken::NoRandomness)?;
@@ -190,6 +196,7 @@ mod tests {
         let both = ring(&[2, 1]);
         assert_eq!(both.open("here", &old).unwrap(), b"value");
         let new = both.seal("here", b"value").unwrap();
+        assert!(both.is_current(&new) && !both.is_current(&old));
         assert!(matches!(ring(&[1]).open("here", &new), Err(Broken::UnknownKey(_))));
         assert_eq!(ring(&[2]).open("here", &new).unwrap(), b"value");
     }

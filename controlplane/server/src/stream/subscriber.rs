@@ -182,10 +182,12 @@ impl Conversation<'_> {
         if self.in_flight.is_some() {
             return Ok(());
         }
-        if let Held::Ahead { revision, digest } = self.held
-            && revision <= now.revision
-        {
-            self.held = Held::At(Point { epoch: now.epoch, revision, digest });
+        if let Held::Ahead { revision, digest } = self.held {
+            // Not what is announced: a proxy may have been sent everything a moment before that.
+            let head = self.streams.latest.head();
+            if revision <= head.revision {
+                self.held = Held::At(Point { epoch: head.epoch, revision, digest });
+            }
         }
         match self.held {
             Held::Ahead { .. } => Ok(()),
@@ -238,7 +240,7 @@ impl Conversation<'_> {
             tracing::warn!(proxy = %self.name, have = %revision, "holds what the store has lost, and is sent everything");
             self.held = Held::Nothing { seen: Revision::NONE };
         }
-        let revision = self.announced.borrow().revision.0;
+        let revision = self.streams.latest.head().revision.0;
         self.say(to_proxy::Kind::Beat(Beat { revision }), Instant::now() + ACK_LATE).await
     }
 

@@ -1,5 +1,6 @@
 //! accept: what is asked, where, and in which letter.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ const HEAR_OUT: Duration = Duration::from_secs(2);
 pub(super) enum Address<'p> {
     Ask(Endpoint),
     Models,
-    Model(&'p str),
+    Model(Cow<'p, str>),
 }
 
 /// A question, read but not opened: its head suffices to admit and route it.
@@ -54,12 +55,34 @@ pub(super) fn address(head: &Parts) -> Result<Address<'_>, Error> {
             let below = dialect::below_base(path).find_map(|rest| rest.strip_prefix("models"));
             match below.map(|rest| (rest, rest.strip_prefix('/'))) {
                 Some(("", _)) => (Address::Models, Method::GET),
-                Some((_, Some(name))) if !name.is_empty() => (Address::Model(name), Method::GET),
+                Some((_, Some(name))) if !name.is_empty() => (Address::Model(decoded(name)), Method::GET),
                 Some(_) | None => return Err(Error::Letter(BadLetter::NoSuchPath)),
             }
         }
     };
     if head.method == method { Ok(address) } else { Err(Error::Letter(BadLetter::WrongMethod)) }
+}
+
+/// Clients disagree on whether a slash in a name is escaped. What does not decode to text names no model.
+fn decoded(name: &str) -> Cow<'_, str> {
+    if !name.contains('%') {
+        return Cow::Borrowed(name);
+    }
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = (*first == b'%')
+            .then(|| behind.split_first_chunk::<2>())
+            .flatten()
+            .filter(|(digits, _)| digits.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|(digits, behind)| {
+                Some((u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?, behind))
+            });
+        let (byte, behind) = escaped.unwrap_or((*first, behind));
+        bytes.push(byte);
+        rest = behind;
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(name), Cow::Owned)
 }
 
 /// Reads the letter, within bounds of size and time, and looks at its head.
@@ -138,4 +161,18 @@ pub(super) async fn hear_out(error: Error, headers: &HeaderMap, mut body: Incomi
     // Late or not, the refusal follows.
     _ = timeout(HEAR_OUT, listening).await;
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_escaped_or_not() {
+        for (name, meant) in
+            [("a/b", "a/b"), ("a%2Fb", "a/b"), ("%61%2f", "a/"), ("a%", "a%"), ("%zz%2", "%zz%2"), ("%ff", "%ff")]
+        {
+            assert_eq!(decoded(name), meant);
+        }
+    }
 }
