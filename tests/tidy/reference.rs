@@ -36,6 +36,7 @@ fn every_error_code_is_explained() {
     let sources = [
         "dataplane/dialect/src/head.rs",
         "dataplane/policy/src/refusal.rs",
+        "dataplane/proxy/src/edge/misfit.rs",
         "dataplane/proxy/src/error.rs",
         "controlplane/server/src/api/error.rs",
     ];

@@ -108,10 +108,6 @@ impl Latest {
         Some((ring.since(from)?, ring.head()))
     }
 
-    pub(crate) fn remembers(&self, from: Point) -> bool {
-        lock(&self.ring).remembers(from)
-    }
-
     /// Everything, and where a holder of it is.
     pub(crate) fn full(&self) -> (Delta, Point) {
         let state = self.state();

@@ -69,10 +69,6 @@ impl Ring {
         Some(self.steps.range(first..).map(|step| Arc::clone(&step.delta)).collect())
     }
 
-    pub(crate) fn remembers(&self, from: Point) -> bool {
-        self.after(from).is_some()
-    }
-
     /// The place of the first step after this point.
     fn after(&self, from: Point) -> Option<usize> {
         if from == self.base {

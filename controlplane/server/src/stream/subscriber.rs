@@ -38,10 +38,8 @@ type End = Option<Status>;
 /// What the proxy holds, as far as we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
-    /// Nothing that we can build on. It has seen this revision.
-    Nothing {
-        seen: Revision,
-    },
+    /// Nothing that we can build on.
+    Nothing,
     At(Point),
     /// Something newer than is known here: nothing is sent until we know it too, for it would be a step back.
     Ahead {
@@ -140,7 +138,7 @@ fn held_by(hello: &Hello, store: &str) -> Result<Held, Status> {
         )));
     }
     if hello.have == 0 || hello.store != store {
-        return Ok(Held::Nothing { seen: Revision::NONE });
+        return Ok(Held::Nothing);
     }
     let digest = wire::digest_of(&hello.digest).map_err(|why| Status::invalid_argument(why.to_string()))?;
     Ok(Held::Ahead { revision: Revision(hello.have), digest })
@@ -195,17 +193,15 @@ impl Conversation<'_> {
             Held::At(point) => match self.streams.updates.need(point) {
                 Need::Nothing => Ok(()),
                 Need::Delta(update) => self.send(&update, false).await,
-                // Revisions of another epoch are not comparable.
-                Need::Everything if point.epoch != now.epoch => self.send_everything(Revision::NONE).await,
-                Need::Everything => self.send_everything(point.revision).await,
+                Need::Everything => self.send_everything().await,
             },
-            Held::Nothing { seen } => self.send_everything(seen).await,
+            Held::Nothing => self.send_everything().await,
         }
     }
 
-    async fn send_everything(&mut self, at_least: Revision) -> Result<(), End> {
+    async fn send_everything(&mut self) -> Result<(), End> {
         self.streams.metrics.full_syncs.add(1);
-        let everything = self.streams.updates.everything(at_least).await;
+        let everything = self.streams.updates.everything().await;
         self.send(&everything, true).await
     }
 
@@ -238,7 +234,7 @@ impl Conversation<'_> {
             && self.store_is_behind(revision).await
         {
             tracing::warn!(proxy = %self.name, have = %revision, "holds what the store has lost, and is sent everything");
-            self.held = Held::Nothing { seen: Revision::NONE };
+            self.held = Held::Nothing;
         }
         let revision = self.streams.latest.head().revision.0;
         self.say(to_proxy::Kind::Beat(Beat { revision }), Instant::now() + ACK_LATE).await
@@ -271,7 +267,7 @@ impl Conversation<'_> {
         if update.everything {
             return Err(Some(Status::data_loss("what was applied differs from what was sent")));
         }
-        self.held = Held::Nothing { seen: update.to.revision };
+        self.held = Held::Nothing;
         Ok(())
     }
 }

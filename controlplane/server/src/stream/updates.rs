@@ -8,7 +8,6 @@ use bytes::Bytes;
 use prost::Message as _;
 use registry::{Delta, merge};
 use tokio::sync::Mutex as AsyncMutex;
-use vocab::Revision;
 
 use crate::publish::{Latest, Point};
 
@@ -63,14 +62,14 @@ impl Updates {
         Need::Delta(encoded)
     }
 
-    /// Everything, as of now or as of so short a while ago that a delta leads from there to now: a crowd of proxies that
-    /// all need everything costs one encoding. It is never older than `at_least`, which is what the proxy has seen: a
-    /// step back would give access again to whoever has lost it since.
-    pub(crate) async fn everything(&self, at_least: Revision) -> Arc<Encoded> {
+    /// Everything, as of when it was asked for or later: whoever serves by it alone must refuse no key that is there by
+    /// now, and let nobody in who has lost access. A crowd that asks while one encoding is made shares the next one.
+    pub(crate) async fn everything(&self) -> Arc<Encoded> {
+        let asked = self.latest.head();
         let mut kept = self.full.lock().await;
         if let Some((wanted, encoded)) = kept.as_mut()
-            && at_least <= encoded.to.revision
-            && self.latest.remembers(encoded.to)
+            && encoded.to.epoch == asked.epoch
+            && asked.revision <= encoded.to.revision
         {
             *wanted = Instant::now();
             return Arc::clone(encoded);
@@ -140,7 +139,7 @@ fn encode(store: &str, from: Option<Point>, to: Point, delta: Delta) -> Encoded 
 mod tests {
     use super::*;
     use crate::publish::{Bounds, Docs};
-    use vocab::{Digest, Kind};
+    use vocab::{Digest, Kind, Revision};
 
     fn row(n: u32, body: usize) -> wire::Resource {
         let id = n.to_be_bytes().to_vec();
@@ -204,18 +203,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_was_away_for_too_long_needs_everything_and_a_crowd_shares_it() {
+    async fn whoever_was_away_for_too_long_needs_everything() {
         let latest = latest(2);
         let updates = Updates::new(Arc::clone(&latest));
         let start = *latest.announced().borrow();
         (1..=3).for_each(|revision| put_team(&latest, revision));
         assert!(matches!(updates.need(start), Need::Everything));
-        let one = updates.everything(Revision::NONE).await;
-        assert_eq!(one.to.revision, Revision(3));
-        put_team(&latest, 4);
-        assert!(Arc::ptr_eq(&one, &updates.everything(Revision::NONE).await));
-        assert_eq!(updates.everything(Revision(4)).await.to.revision, Revision(4));
-        (5..=8).for_each(|revision| put_team(&latest, revision));
-        assert_eq!(updates.everything(Revision::NONE).await.to.revision, Revision(8));
+        assert_eq!(updates.everything().await.to.revision, Revision(3));
+    }
+
+    #[tokio::test]
+    async fn everything_is_never_older_than_the_question() {
+        let latest = latest(100);
+        let updates = Updates::new(Arc::clone(&latest));
+        let empty = updates.everything().await;
+        assert!(Arc::ptr_eq(&empty, &updates.everything().await), "as long as nothing changes it is shared");
+        put_team(&latest, 1);
+        assert_eq!(latest.announced().borrow().revision, Revision::NONE, "in force counts, announced or not");
+        assert_eq!(updates.everything().await.to.revision, Revision(1));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_waits_for_an_encoding_shares_the_next() {
+        let latest = latest(100);
+        let updates = Updates::new(Arc::clone(&latest));
+        put_team(&latest, 1);
+        let being_made = updates.full.lock().await;
+        let (mut one, mut two) = (Box::pin(updates.everything()), Box::pin(updates.everything()));
+        tokio::select! {
+            biased;
+            _ = &mut one => panic!("it waits"),
+            _ = &mut two => panic!("it waits"),
+            () = std::future::ready(()) => {}
+        }
+        put_team(&latest, 2);
+        drop(being_made);
+        let (one, two) = (one.await, two.await);
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!(one.to.revision, Revision(2));
     }
 }
