@@ -45,6 +45,8 @@ fn named(document: &Document, env: &impl Fn(&str) -> Option<String>) -> Option<(
 }
 
 fn from_env(name: &str, env: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    // The same rule as the server's, and before the look: a document from elsewhere must not get at our own secrets.
+    registry::env_name(name).map_err(str::to_owned)?;
     match env(name).map(|value| value.trim().to_owned()) {
         None => Err(format!("the environment variable {name} is not set here; set it, or use {{file: PATH}}")),
         Some(value) if value.is_empty() => Err(format!("the environment variable {name} is empty")),
@@ -91,7 +93,7 @@ mod tests {
 
     fn environment(name: &str) -> Option<String> {
         match name {
-            "KEY" => Some("sk-1\n".to_owned()),
+            "KEY" | "TURNPIKE_SEAL_KEYS" => Some("sk-1\n".to_owned()),
             "EMPTY" => Some(" ".to_owned()),
             _ => None,
         }
@@ -109,6 +111,13 @@ mod tests {
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(documents.list[0].value()["credential"], json!({"value": "sk-1"}));
         assert_eq!(documents.list[1].value()["credential"], json!({"value": "sk-2"}));
+    }
+
+    #[test]
+    fn our_own_secrets_are_nobodys_credential() {
+        let yaml = "kind: Provider\nname: a\ncredential: {env: TURNPIKE_SEAL_KEYS}\n";
+        let faults = resolve(&mut documents(yaml, Path::new(".")), environment);
+        assert!(faults.iter().any(|fault| fault.to_string().contains("must not begin with TURNPIKE_")), "{faults:?}");
     }
 
     #[test]

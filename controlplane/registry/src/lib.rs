@@ -34,7 +34,7 @@ pub use draft::{Draft, Source};
 pub use fault::Fault;
 pub use patch::patch;
 pub use proposal::{Entry, Outcome, Proposal, propose, validate_documents};
-pub use read::read;
+pub use read::{env_name, read};
 pub use render::{document, export};
 pub use resource::{Key, Model, Provider, Ref, Resource, ResourceKind, Team, User};
 pub use settle::{Sealer, Settled, credential_place};

@@ -7,6 +7,8 @@ mod provider;
 mod team;
 mod user;
 
+pub use provider::env_name;
+
 use std::fmt;
 
 use serde_json::Value;

@@ -22,7 +22,8 @@ fuzz_target!(|body: &[u8]| {
     assert_eq!(read.asks_usage(), head.asks_usage() || head.is_streamed());
     assert_eq!(hide == HideUsage::Yes, head.is_streamed() && !head.asks_usage());
 
-    let (Ok(mut before), Ok(mut after)) = (serde_json::from_slice::<Value>(body), serde_json::from_slice::<Value>(&after))
+    let (Ok(mut before), Ok(mut after)) =
+        (serde_json::from_slice::<Value>(body), serde_json::from_slice::<Value>(&after))
     else {
         return;
     };
@@ -32,7 +33,9 @@ fuzz_target!(|body: &[u8]| {
         if let Some(Value::Object(options)) = fields.get_mut("stream_options") {
             options.remove("include_usage");
         }
-        fields.retain(|name, value| name != "stream_options" || !(value.is_null() || *value == Value::Object(Default::default())));
+        fields.retain(|name, value| {
+            name != "stream_options" || !(value.is_null() || *value == Value::Object(Default::default()))
+        });
     }
     assert_eq!(before, after);
 });

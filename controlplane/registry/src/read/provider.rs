@@ -119,7 +119,8 @@ fn sealed(fields: &Fields<'_>, value: &Value, report: &mut Report) -> Option<Cre
     }
 }
 
-fn env_name(text: &str) -> Result<String, &'static str> {
+/// The rule for the names of variables that credentials are taken from, for whoever looks them up.
+pub fn env_name(text: &str) -> Result<String, &'static str> {
     let fits = text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     let begins = text.bytes().next().is_some_and(|b| b.is_ascii_uppercase());
     if !fits || !begins || text.len() > ENV_BYTES_MAX {

@@ -202,7 +202,8 @@ fn a_ca_must_look_like_certificates() {
     let good = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     fine(provider(json!({"ca": good})));
     fine(provider(json!({"ca": format!("# the house's own\n{good}\r\n{good}")})));
-    let why = "Provider/p.ca: it must be certificates in PEM: -----BEGIN CERTIFICATE----- ... -----END CERTIFICATE-----";
+    let why =
+        "Provider/p.ca: it must be certificates in PEM: -----BEGIN CERTIFICATE----- ... -----END CERTIFICATE-----";
     for bad in [
         "",
         "MIIB",
