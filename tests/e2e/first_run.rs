@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::process::{Process, binary, free_port};
+use crate::harness::process::{Process, binary, free_port, signal};
 use crate::harness::temp::Temp;
 use crate::harness::{Client, eventually};
 
@@ -116,11 +116,9 @@ async fn a_plane_that_dies_under_up_does_not_leave_half_a_house() {
     let ports = (free_port(), free_port());
     let mut up = up(&dir, "log", ports);
     run_curl(&mut up).await;
-    let children = Command::new("pgrep").arg("-P").arg(up.process.pid().to_string()).output().unwrap();
-    let children: Vec<_> = String::from_utf8_lossy(&children.stdout).lines().map(String::from).collect();
+    let children = up.process.children();
     assert_eq!(children.len(), 2, "{children:?}");
-    let killed = Command::new("kill").arg("-9").arg(&children[0]).status().unwrap();
-    assert!(killed.success());
+    signal(children[0], "KILL");
     let api = Client::new(([127, 0, 0, 1], ports.1).into());
     let proxy = Client::new(([127, 0, 0, 1], ports.0).into());
     // Either it is started again, or all of it ends and says why.

@@ -19,8 +19,8 @@ const BATCH: usize = 64;
 const WAITING: usize = 256;
 const RECEIPTS: usize = 64;
 const ROWS_MAX: usize = 100_000;
-/// No honest sum of a minute comes near; sums of such numbers stay within what a store can count.
-const NUMBER_MAX: u64 = 1 << 50;
+/// No honest sum of a minute comes near, and millions of rows of such numbers are still within what a store can count.
+const NUMBER_MAX: u64 = 1 << 40;
 
 /// One report, and where its receipt goes.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use trust::{Identity, Keyring};
 use vocab::Secret;
 
 use crate::store::{Place, etcd};
-use flags::{Flags, StoreKind};
+use flags::Flags;
 
 const RANDOM_LINE: &str = "`openssl rand -base64 32 > FILE`";
 
@@ -103,6 +103,10 @@ impl Faults {
         result.map_err(|why| self.0.push(format!("{what}: {why}"))).ok()
     }
 
+    fn parse<T: std::str::FromStr>(&mut self, flag: &str, text: &str, meant: &str) -> Option<T> {
+        text.parse().map_err(|_| self.0.push(format!("{flag} {text:?}: write {meant}"))).ok()
+    }
+
     fn miss<T>(&mut self, what: Option<T>, sentence: &str) -> Option<T> {
         if what.is_none() {
             self.0.push(sentence.to_string());
@@ -150,36 +154,48 @@ fn check(flags: Flags) -> Result<Bootstrap, Vec<String>> {
     if let Some(identity) = &api_tls {
         faults.note("--api-tls-cert", trust::server_config(identity, None));
     }
-    let planes = check_planes(&flags, &mut faults);
+    let listen = check_listen(&flags, &mut faults);
+    let planes = check_planes(&flags, listen.as_ref(), &mut faults);
+    let drain = faults.parse("--drain-seconds", &flags.drain_seconds, "a whole number").map(Duration::from_secs);
     faults.note("--log", EnvFilter::try_new(&flags.log));
-    match (store, admin_token, keyring) {
-        (Some(store), Some(admin_token), Some(keyring)) if faults.0.is_empty() => Ok(Bootstrap {
-            listen: Listen { api: flags.api_listen, planes: flags.planes_listen, ops: flags.ops_listen },
-            store,
-            admin_token,
-            api_tls,
-            planes,
-            keyring,
-            credentials: match flags.credentials_from_environment {
-                true => Credentials::Environment { dir: flags.credential_dir },
-                false => Credentials::DocumentsOnly,
-            },
-            drain: Duration::from_secs(flags.drain_seconds),
-            exit_with_parent: flags.exit_with_parent,
-            log: flags.log,
-        }),
+    match (listen, store, admin_token, keyring, drain) {
+        (Some(listen), Some(store), Some(admin_token), Some(keyring), Some(drain)) if faults.0.is_empty() => {
+            Ok(Bootstrap {
+                listen,
+                store,
+                admin_token,
+                api_tls,
+                planes,
+                keyring,
+                credentials: match flags.credentials_from_environment {
+                    true => Credentials::Environment { dir: flags.credential_dir },
+                    false => Credentials::DocumentsOnly,
+                },
+                drain,
+                exit_with_parent: flags.exit_with_parent,
+                log: flags.log,
+            })
+        }
         _ => Err(faults.0),
     }
 }
 
+fn check_listen(flags: &Flags, faults: &mut Faults) -> Option<Listen> {
+    const ADDRESS: &str = "an address and a port, as in 127.0.0.1:8090 or [::1]:8090";
+    let api = faults.parse("--api-listen", &flags.api_listen, ADDRESS);
+    let planes = faults.parse("--planes-listen", &flags.planes_listen, ADDRESS);
+    let ops = faults.parse("--ops-listen", &flags.ops_listen, ADDRESS);
+    Some(Listen { api: api?, planes: planes?, ops: ops? })
+}
+
 fn check_store(flags: &Flags, faults: &mut Faults) -> Option<Place> {
-    match flags.store {
-        StoreKind::Embedded => {
+    match flags.store.as_str() {
+        "embedded" => {
             let dir = flags.data_dir.clone();
             let dir = faults.miss(dir, "--data-dir: say where the embedded store is kept, or use --store etcd");
             dir.map(|dir| Place::Embedded { dir })
         }
-        StoreKind::Etcd => {
+        "etcd" => {
             if flags.etcd_endpoints.is_empty() {
                 faults.0.push("--etcd-endpoints: say where etcd is, e.g. http://127.0.0.1:2379".into());
             }
@@ -193,10 +209,14 @@ fn check_store(flags: &Flags, faults: &mut Faults) -> Option<Place> {
             options.identity = identity.map(|identity| (identity.chain, identity.key));
             Some(Place::Etcd(Box::new(options)))
         }
+        other => {
+            faults.0.push(format!("--store {other:?}: write embedded or etcd"));
+            None
+        }
     }
 }
 
-fn check_planes(flags: &Flags, faults: &mut Faults) -> Planes {
+fn check_planes(flags: &Flags, listen: Option<&Listen>, faults: &mut Faults) -> Planes {
     let tls = faults.identity("--planes-tls", flags.planes_tls_cert.as_deref(), flags.planes_tls_key.as_deref());
     let client_ca = faults.file("--planes-client-ca", flags.planes_client_ca.as_deref());
     if let Some(identity) = &tls {
@@ -208,7 +228,8 @@ fn check_planes(flags: &Flags, faults: &mut Faults) -> Planes {
             "--join-token-file: give the token that lets proxies join (make one with {RANDOM_LINE}), or --planes-client-ca"
         ));
     }
-    if tls.is_none() && !flags.planes_listen.ip().is_loopback() && !flags.planes_insecure {
+    let is_exposed = listen.is_some_and(|listen| !listen.planes.ip().is_loopback());
+    if tls.is_none() && is_exposed && !flags.planes_insecure {
         faults.0.push(format!(
             "--planes-listen {}: proxies on other machines need TLS, since keys and credentials travel there: \
              give --planes-tls-cert and --planes-tls-key (or say --planes-insecure)",

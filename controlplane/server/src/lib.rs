@@ -27,6 +27,7 @@ mod clock;
 pub mod config;
 mod door;
 mod ops;
+mod porch;
 mod stop;
 pub mod telemetry;
 

@@ -7,11 +7,11 @@ mod follow;
 mod ring;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use registry::{Change, Delta, Resource, State, Stored, merge};
+use registry::{Change, Delta, Ref, Resource, State, Stored, merge};
 use tokio::sync::{Notify, watch};
 use vocab::Revision;
 
@@ -33,6 +33,8 @@ const COMPANY: Duration = Duration::from_millis(5);
 pub(crate) struct Latest {
     store: String,
     state: RwLock<State>,
+    /// Of the store, that the state is of. Written together with the state.
+    history: AtomicU64,
     ring: Mutex<Ring>,
     bounds: Bounds,
     /// Documents in the store that this control plane cannot read, and why. They are never overwritten.
@@ -55,12 +57,14 @@ pub(crate) enum Step {
 
 impl Latest {
     pub(crate) fn new(store: &str, docs: Docs, bounds: Bounds) -> Arc<Latest> {
+        let history = AtomicU64::new(docs.history);
         let state = State::load(docs.head, docs.readable);
         let point = Point { epoch: 0, revision: state.revision(), digest: state.digest() };
         Arc::new(Latest {
             store: store.to_owned(),
             applied: watch::Sender::new(state.revision()),
             state: RwLock::new(state),
+            history,
             ring: Mutex::new(Ring::new(point, bounds)),
             bounds,
             unreadable: Mutex::new(docs.unreadable),
@@ -78,6 +82,11 @@ impl Latest {
     /// To look something up; never across an await.
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store's, that the state is of; ask while you hold the state.
+    pub(crate) fn history(&self) -> u64 {
+        self.history.load(Ordering::Relaxed)
     }
 
     /// Where proxies should be. It lags a little behind what is in force, so that changes find company.
@@ -135,11 +144,18 @@ impl Latest {
         Step::Taken
     }
 
-    /// Puts everything that a store holds into force: as one step where that is possible.
-    fn catch_up(&self, docs: Docs) {
+    /// Puts everything that a store holds into force: as one step where that is possible. `anew` when it is known not to
+    /// go on from what is in force.
+    fn catch_up(&self, docs: Docs, anew: bool) {
         *lock(&self.unreadable) = docs.unreadable.clone();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if docs.head < state.revision() {
+        self.history.store(docs.history, Ordering::Relaxed);
+        let goes_on = match docs.head.cmp(&state.revision()) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => docs.is_held(&state),
+            std::cmp::Ordering::Greater => true,
+        };
+        if anew || !goes_on {
             tracing::warn!(held = %state.revision(), found = %docs.head, "the store went back in time, everything is sent anew");
             *state = State::load(docs.head, docs.readable);
             self.begin_anew(&state);
@@ -197,12 +213,12 @@ fn commit_missed(state: &mut State, docs: Docs) -> Vec<Delta> {
     for stored in docs.readable {
         let reference = stored.resource.reference();
         gone.remove(&reference);
-        if state.get(&reference).is_none_or(|held| held.revision != stored.revision) {
+        if state.get(&reference) != Some(&stored) {
             steps.entry(stored.revision).or_default().push(Change::Put(stored.resource));
         }
     }
     // What cannot be read is not gone: the last version that could be read stays.
-    gone.retain(|reference| !docs.unreadable.contains_key(&DocKey::new(reference.kind.as_str(), &*reference.name)));
+    gone.retain(|reference| !docs.unreadable.contains_key(&doc_key(reference)));
     steps.entry(docs.head).or_default().extend(gone.into_iter().map(Change::Delete));
     steps.into_iter().map(|(revision, changes)| state.commit(revision, &changes)).collect()
 }
@@ -211,11 +227,20 @@ fn commit_missed(state: &mut State, docs: Docs) -> Vec<Delta> {
 #[derive(Debug, Default)]
 pub(crate) struct Docs {
     head: Revision,
+    history: u64,
     readable: Vec<Stored>,
     unreadable: BTreeMap<DocKey, String>,
 }
 
 impl Docs {
+    /// Whether this is what is in force already.
+    fn is_held(&self, state: &State) -> bool {
+        let is_held = |stored: &Stored| state.get(&stored.resource.reference()) == Some(stored);
+        let is_stale = |held: &Ref| self.unreadable.contains_key(&doc_key(held));
+        let n_unreadable = state.iter().filter(|held| is_stale(&held.resource.reference())).count();
+        self.readable.iter().all(is_held) && self.readable.len().saturating_add(n_unreadable) == state.iter().count()
+    }
+
     fn read(head: Revision, docs: Vec<Doc>) -> Docs {
         let mut read = Docs { head, ..Docs::default() };
         for doc in docs {
@@ -229,6 +254,10 @@ impl Docs {
         }
         read
     }
+}
+
+fn doc_key(reference: &Ref) -> DocKey {
+    DocKey::new(reference.kind.as_str(), &*reference.name)
 }
 
 fn resource(doc: &Doc) -> Result<Resource, String> {

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
-use tonic::transport::server::TcpIncoming;
+
 use tonic::transport::{Certificate, Identity, Server as Grpc, ServerTlsConfig};
 use wire::config_server::ConfigServer;
 use wire::usage_server::UsageServer;
@@ -21,6 +21,7 @@ use crate::config::{Bootstrap, Listen, Planes};
 use crate::desk::desk;
 use crate::door::Door;
 use crate::ops::Ops;
+use crate::porch;
 use crate::proxies::Proxies;
 use crate::publish::{Bounds, Latest, follow, load};
 use crate::sealer::Vault;
@@ -288,7 +289,7 @@ async fn serve_planes(mut grpc: Grpc, listener: TcpListener, streams: Streams, c
     let served = grpc
         .add_service(ConfigServer::new(streams).max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX))
         .add_service(UsageServer::new(collector).max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX))
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
+        .serve_with_incoming_shutdown(porch::guests(listener), async move {
             stop.wanted().await;
         });
     if let Err(why) = served.await {

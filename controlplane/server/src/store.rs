@@ -76,13 +76,15 @@ pub struct Doc {
 pub struct Txn {
     /// The revision this was validated against.
     pub expect: Revision,
+    /// And in which history, as it was loaded.
+    pub history: u64,
     pub changes: BTreeMap<DocKey, Option<Bytes>>,
 }
 
 impl Txn {
     #[must_use]
     pub fn new(expect: Revision) -> Txn {
-        Txn { expect, changes: BTreeMap::new() }
+        Txn { expect, history: 0, changes: BTreeMap::new() }
     }
 
     pub fn put(&mut self, key: DocKey, body: impl Into<Bytes>) {
@@ -113,6 +115,8 @@ impl Txn {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     pub head: Revision,
+    /// Grows when the store was set back to an earlier state and went on from there: then one number names two contents.
+    pub history: u64,
     /// Sorted by kind and name.
     pub docs: Vec<Doc>,
     /// What lies among the documents and is none: skipped, and never overwritten.
@@ -150,8 +154,11 @@ impl Committed {
 pub enum Event {
     /// Skip it when it is not newer than what you hold.
     Committed(Arc<Committed>),
-    /// Some revisions cannot be told any more: `load` again. The watch goes on behind them.
-    Relist,
+    /// Some revisions cannot be told any more: `load` again. The watch goes on behind them. `anew` when the store was set
+    /// back to an earlier state: then the numbers of the revisions that were told mean nothing any more.
+    Relist {
+        anew: bool,
+    },
     /// The store does not answer. Nothing is lost: what is missed meanwhile follows after `Up`.
     Down(String),
     Up,

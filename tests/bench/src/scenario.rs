@@ -120,11 +120,12 @@ fn speak(mut command: Command) -> Result<Value, Fail> {
 }
 
 /// Gives running processes precedence over everything ordinary; says whether it may.
-fn raise(pids: &[u32]) -> bool {
+#[must_use]
+pub fn raise(pids: &[u32]) -> bool {
     pids.iter().all(|pid| chrt(&["-a", "-r", "-p", "1"], *pid))
 }
 
-fn lower(pids: &[u32]) {
+pub fn lower(pids: &[u32]) {
     for pid in pids {
         chrt(&["-a", "-o", "-p", "0"], *pid);
     }
@@ -135,7 +136,9 @@ fn chrt(arguments: &[&str], pid: u32) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-fn raised(command: &Command) -> Command {
+/// A command that has this precedence from the start.
+#[must_use]
+pub fn raised(command: &Command) -> Command {
     let mut raised = Command::new("chrt");
     raised.args(["-r", "1"]).arg(command.get_program()).args(command.get_args());
     raised

@@ -70,10 +70,22 @@ impl Process {
         _ = self.child.wait();
     }
 
-    /// `TERM`, `STOP`, `CONT`: by the shell's own tool, because sending signals takes unsafe code.
+    /// `TERM`, `STOP`, `CONT`.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
-        assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
+        signal(self.pid(), name);
+    }
+
+    /// The processes it has started.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let parent = self.pid().to_string();
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let is_child = |pid: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // The name in parentheses may hold anything; the state and the parent follow it.
+            stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(parent.as_str())
+        };
+        pids.filter(is_child).collect()
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
@@ -95,6 +107,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// By the shell, because sending signals from here takes unsafe code.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
+    assert!(status.is_ok_and(|status| status.success()), "kill -{name} {pid}");
 }
 
 /// A field of a JSON log line, which may stand flat or below `fields`.

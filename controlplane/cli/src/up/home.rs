@@ -45,6 +45,13 @@ impl Home {
         for folder in [&home.proxy, &home.logs] {
             make(folder).map_err(|why| wrong(folder, why))?;
         }
+        // New keys would open nothing of what is there.
+        if !home.seal_keys.exists() && home.folder.join("config.db").exists() {
+            return Err(Trouble::Local(format!(
+                "{} is missing, but the credentials in config.db were sealed with it: put it back, or begin anew in another --data-dir",
+                home.seal_keys.display()
+            )));
+        }
         for (file, secret) in
             [(&home.admin_token, token()?), (&home.join_token, token()?), (&home.seal_keys, seal_key()?)]
         {
@@ -160,6 +167,18 @@ mod tests {
         assert_eq!(fs::read_to_string(&second.admin_token).unwrap(), token);
         assert_eq!(fs::read_to_string(&second.join_token).unwrap().trim().len(), 64);
         assert!(!folder.join("admin.new").exists());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn lost_seal_keys_are_not_replaced_while_something_is_sealed_with_them() {
+        let folder = folder("lost");
+        drop(Home::open(&folder).unwrap());
+        fs::write(folder.join("config.db"), "").unwrap();
+        fs::remove_file(folder.join("seal.keys")).unwrap();
+        let refused = Home::open(&folder).err().map(|trouble| trouble.to_string()).unwrap_or_default();
+        assert!(refused.contains("put it back"), "{refused}");
+        assert!(!folder.join("seal.keys").exists());
         fs::remove_dir_all(&folder).unwrap();
     }
 

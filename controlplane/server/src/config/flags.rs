@@ -1,9 +1,9 @@
-//! What can be said on the command line, in the environment and in a file.
+//! What can be said on the command line, in the environment and in a file. Values are texts here, so that all that is
+//! wrong with them can be told at once.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser};
 
 use super::BadBootstrap;
 
@@ -19,16 +19,16 @@ pub(super) struct Flags {
     pub(super) config: Option<PathBuf>,
     /// Where operators connect: the REST API.
     #[arg(long, env = "TURNPIKE_API_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDR")]
-    pub(super) api_listen: SocketAddr,
+    pub(super) api_listen: String,
     /// Where proxies connect: gRPC.
     #[arg(long, env = "TURNPIKE_PLANES_LISTEN", default_value = "127.0.0.1:8091", value_name = "ADDR")]
-    pub(super) planes_listen: SocketAddr,
+    pub(super) planes_listen: String,
     /// Where machines look: /livez /readyz /metrics.
     #[arg(long, env = "TURNPIKE_OPS_LISTEN", default_value = "127.0.0.1:9902", value_name = "ADDR")]
-    pub(super) ops_listen: SocketAddr,
+    pub(super) ops_listen: String,
     /// Where resources are kept: in a file of this process, or in etcd.
-    #[arg(long, env = "TURNPIKE_STORE", value_enum, default_value = "embedded", value_name = "KIND")]
-    pub(super) store: StoreKind,
+    #[arg(long, env = "TURNPIKE_STORE", default_value = "embedded", value_name = "KIND")]
+    pub(super) store: String,
     /// Where the embedded store and the usage log are kept.
     #[arg(long, env = "TURNPIKE_DATA_DIR", value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
@@ -96,20 +96,14 @@ pub(super) struct Flags {
     #[arg(long, env = "TURNPIKE_CREDENTIAL_DIR", requires = "credentials_from_environment", value_name = "DIR")]
     pub(super) credential_dir: Option<PathBuf>,
     /// How long calls may go on after the signal to stop.
-    #[arg(long, env = "TURNPIKE_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
-    pub(super) drain_seconds: u64,
+    #[arg(long, env = "TURNPIKE_DRAIN_SECONDS", default_value = "10", value_name = "SECONDS")]
+    pub(super) drain_seconds: String,
     /// Stop when standard input ends: for a parent that wants no orphans.
     #[arg(long, env = "TURNPIKE_EXIT_WITH_PARENT", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub(super) exit_with_parent: bool,
     /// What is logged: error, warn, info, debug, or a filter such as `info,server::stream=debug`.
     #[arg(long, env = "TURNPIKE_LOG", default_value = "info", value_name = "FILTER")]
     pub(super) log: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum StoreKind {
-    Embedded,
-    Etcd,
 }
 
 impl Flags {

@@ -51,7 +51,7 @@ pub(super) fn sift(latest: &Latest, mut vault: Vault, proposals: VecDeque<Propos
     }
     let accepted = postpone_clashes(&state, accepted, &mut later);
     let changes: Vec<Change> = accepted.iter().flat_map(|(_, prepared)| prepared.changes.iter().cloned()).collect();
-    let mut txn = Txn::new(state.revision());
+    let mut txn = Txn { history: latest.history(), ..Txn::new(state.revision()) };
     for change in &changes {
         let key = doc_key(&change.reference());
         match change {

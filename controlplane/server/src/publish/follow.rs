@@ -14,11 +14,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Everything the store holds. Reading a hundred thousand documents takes a while, so it is not done among the async tasks.
 pub(crate) async fn load(store: &dyn Store) -> Result<Docs, StoreError> {
-    let Loaded { head, docs, undecodable } = store.load().await?;
+    let Loaded { head, history, docs, undecodable } = store.load().await?;
     for undecodable in undecodable {
         tracing::error!(place = undecodable.place, why = undecodable.why, "lies among the documents and is none");
     }
-    let read = tokio::task::spawn_blocking(move || Docs::read(head, docs)).await;
+    let read = tokio::task::spawn_blocking(move || Docs { history, ..Docs::read(head, docs) }).await;
     read.map_err(|why| StoreError::Corrupt(format!("what is stored could not be read: {why}")))
 }
 
@@ -35,10 +35,10 @@ pub(crate) async fn follow(latest: Arc<Latest>, store: Arc<dyn Store>, stop: Sto
             Some(Event::Committed(committed)) => {
                 if latest.take(&committed) == Step::Gap {
                     tracing::warn!(revision = %committed.revision, "commits are missing before this one");
-                    reload(&latest, store.as_ref(), &stop).await;
+                    reload(&latest, store.as_ref(), false, &stop).await;
                 }
             }
-            Some(Event::Relist) => reload(&latest, store.as_ref(), &stop).await,
+            Some(Event::Relist { anew }) => reload(&latest, store.as_ref(), anew, &stop).await,
             Some(Event::Down(why)) => {
                 latest.set_store_up(false);
                 tracing::warn!(%why, "the store is away, what is in force stays in force");
@@ -56,11 +56,11 @@ pub(crate) async fn follow(latest: Arc<Latest>, store: Arc<dyn Store>, stop: Sto
     }
 }
 
-async fn reload(latest: &Latest, store: &dyn Store, stop: &Stop) {
+async fn reload(latest: &Latest, store: &dyn Store, anew: bool, stop: &Stop) {
     let mut pause = PAUSE_MIN;
     loop {
         match load(store).await {
-            Ok(docs) => return latest.catch_up(docs),
+            Ok(docs) => return latest.catch_up(docs, anew),
             Err(why) => tracing::warn!(%why, "cannot read the store"),
         }
         if !stop.slept(pause).await {

@@ -71,7 +71,8 @@ fn a_delta_leads_where_loading_everything_leads() {
 fn what_was_missed_is_one_step_and_every_resource_keeps_its_own_revision() {
     let latest = latest(1, vec![doc(&provider(), 1)]);
     let before = *latest.announced().borrow();
-    latest.catch_up(Docs::read(Revision(9), vec![doc(&provider(), 1), doc(&model("b"), 4), doc(&key(false), 7)]));
+    latest
+        .catch_up(Docs::read(Revision(9), vec![doc(&provider(), 1), doc(&model("b"), 4), doc(&key(false), 7)]), false);
     {
         let state = latest.state();
         let revision = |kind, name| state.find(kind, name).unwrap().revision.0;
@@ -83,7 +84,7 @@ fn what_was_missed_is_one_step_and_every_resource_keeps_its_own_revision() {
     let (deltas, to) = latest.since(before).unwrap();
     assert_eq!((deltas.len(), to.revision), (1, Revision(9)));
 
-    latest.catch_up(Docs::read(Revision(12), vec![doc(&provider(), 1), doc(&key(false), 7)]));
+    latest.catch_up(Docs::read(Revision(12), vec![doc(&provider(), 1), doc(&key(false), 7)]), false);
     assert!(latest.state().find(ResourceKind::Model, "m").is_none());
     let removed = latest.since(to).unwrap().0;
     assert_eq!(removed[0].removals.iter().map(|row| row.kind).collect::<Vec<_>>(), [Kind::Model.number()]);
@@ -93,10 +94,50 @@ fn what_was_missed_is_one_step_and_every_resource_keeps_its_own_revision() {
 fn a_store_that_went_back_in_time_is_another_world() {
     let latest = latest(9, vec![doc(&provider(), 1), doc(&model("b"), 9)]);
     let before = *latest.announced().borrow();
-    latest.catch_up(Docs::read(Revision(5), vec![doc(&provider(), 1)]));
+    latest.catch_up(Docs::read(Revision(5), vec![doc(&provider(), 1)]), false);
     assert_eq!(latest.state().revision(), Revision(5));
     assert!(latest.since(before).is_none());
     assert_ne!(latest.announced().borrow().epoch, before.epoch);
+}
+
+#[test]
+fn the_same_number_with_another_content_is_another_world() {
+    let latest = latest(5, vec![doc(&provider(), 1), doc(&model("lost"), 5)]);
+    let before = latest.head();
+    latest.catch_up(Docs::read(Revision(5), vec![doc(&provider(), 1), doc(&model("lost"), 5)]), false);
+    assert_eq!(latest.head(), before, "nothing is other than it was");
+
+    latest.catch_up(Docs::read(Revision(5), vec![doc(&provider(), 1), doc(&model("found"), 5)]), false);
+    assert_eq!(latest.state().find(ResourceKind::Model, "m").unwrap().resource, model("found"));
+    assert_ne!(latest.head().epoch, before.epoch);
+    assert!(latest.since(before).is_none());
+
+    let before = latest.head();
+    latest.catch_up(Docs::read(Revision(5), vec![doc(&provider(), 1)]), false);
+    assert!(latest.state().find(ResourceKind::Model, "m").is_none());
+    assert_ne!(latest.head().epoch, before.epoch);
+}
+
+#[test]
+fn a_document_of_the_same_number_and_another_content_was_missed() {
+    let latest = latest(5, vec![doc(&provider(), 1), doc(&model("lost"), 2)]);
+    latest.catch_up(Docs::read(Revision(6), vec![doc(&provider(), 1), doc(&model("found"), 2)]), false);
+    let state = latest.state();
+    assert_eq!(state.find(ResourceKind::Model, "m").unwrap().resource, model("found"));
+    assert_eq!((state.revision(), state.digest()), (Revision(6), latest.head().digest));
+}
+
+#[test]
+fn another_history_is_taken_whole_whatever_its_numbers_are() {
+    for head in [3, 5, 9] {
+        let latest = latest(5, vec![doc(&provider(), 1), doc(&model("lost"), 2)]);
+        let before = latest.head();
+        let docs = Docs::read(Revision(head), vec![doc(&provider(), 1), doc(&model("found"), 2)]);
+        latest.catch_up(Docs { history: 7, ..docs }, true);
+        assert_eq!(latest.state().find(ResourceKind::Model, "m").unwrap().resource, model("found"));
+        assert_eq!((latest.head().revision, latest.history()), (Revision(head), 7));
+        assert!(latest.since(before).is_none());
+    }
 }
 
 #[test]
@@ -108,12 +149,12 @@ fn what_cannot_be_read_is_reported_and_its_last_readable_version_stays() {
     assert!(fresh.state().find(ResourceKind::Model, "m").is_none());
 
     let running = latest(2, vec![doc(&provider(), 1), doc(&model("a"), 2)]);
-    running.catch_up(Docs::read(Revision(4), vec![doc(&provider(), 1), newer]));
+    running.catch_up(Docs::read(Revision(4), vec![doc(&provider(), 1), newer]), false);
     assert_eq!(running.unreadable().len(), 1);
     assert_eq!(running.state().find(ResourceKind::Model, "m").unwrap().revision, Revision(2));
     assert_eq!(running.state().revision(), Revision(4));
 
-    running.catch_up(Docs::read(Revision(5), vec![doc(&provider(), 1), doc(&model("c"), 5)]));
+    running.catch_up(Docs::read(Revision(5), vec![doc(&provider(), 1), doc(&model("c"), 5)]), false);
     assert!(running.unreadable().is_empty());
 }
 

@@ -10,10 +10,11 @@ mod commit;
 pub(crate) mod layout;
 mod load;
 pub(crate) mod meta;
+mod past;
 mod redo;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,7 @@ use cluster::Cluster;
 use commit::Written;
 use layout::Layout;
 use meta::Known;
+use past::Past;
 
 /// How to reach etcd. `new` says what is usual.
 #[derive(Clone)]
@@ -129,12 +131,9 @@ struct Inner {
     finishing: tokio::sync::Mutex<()>,
     /// The head as we last saw it. It may be old: commits are guarded by its version.
     known: Mutex<Option<Known>>,
-    /// From which etcd revision on to watch, for those revisions of ours that somebody may want to watch from.
-    starts: Mutex<BTreeMap<Revision, i64>>,
+    past: Past,
     untouchable: Mutex<BTreeSet<DocKey>>,
 }
-
-const STARTS_MAX: usize = 64;
 
 impl Etcd {
     pub async fn open(options: &Options) -> Result<Etcd, StoreError> {
@@ -153,7 +152,7 @@ impl Etcd {
             turn: tokio::sync::Mutex::default(),
             finishing: tokio::sync::Mutex::default(),
             known: Mutex::default(),
-            starts: Mutex::default(),
+            past: Past::default(),
             untouchable: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
@@ -204,14 +203,6 @@ impl Inner {
         let mut slot = locked(&self.known);
         if slot.as_ref().is_none_or(|before| before.version < known.version) {
             *slot = Some(known.clone());
-        }
-    }
-
-    fn remember_start(&self, revision: Revision, at: i64) {
-        let mut starts = locked(&self.starts);
-        starts.insert(revision, at);
-        while STARTS_MAX < starts.len() {
-            starts.pop_first();
         }
     }
 }

@@ -109,7 +109,7 @@ async fn follow(store: Arc<dyn Store>, last: tokio::sync::watch::Receiver<u64>) 
                 told.deletes.iter().for_each(|key| _ = docs.remove(key));
                 docs.extend(told.puts.iter().map(|doc| (doc.key.clone(), doc.clone())));
             }
-            Event::Relist => {
+            Event::Relist { .. } => {
                 let loaded = load(&*store).await;
                 assert!(held <= loaded.head);
                 held = loaded.head;

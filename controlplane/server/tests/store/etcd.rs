@@ -58,7 +58,7 @@ async fn a_watch_that_compaction_has_overtaken_says_relist_and_goes_on() {
             told => break told,
         }
     };
-    assert_eq!(told, Event::Relist);
+    assert_eq!(told, Event::Relist { anew: false });
     assert_eq!(far.load().await.unwrap().head, Revision(10));
     near.commit(put(Revision(10), key(10), "x")).await.unwrap();
     assert_eq!(next_commit(&mut watch).await.revision, Revision(11));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use server::store::etcd::{Etcd, Options};
-use server::store::{Event, Place, Store, StoreError, Watch, open};
+use server::store::{Event, Place, Store, StoreError, Txn, Watch, open};
 use server::usage::{self, Query, UsageLog};
 use vocab::Revision;
 
@@ -237,6 +237,65 @@ async fn leader(members: &[EtcdServer]) -> usize {
         }
     }
     panic!("no leader")
+}
+
+/// One control plane does not see how etcd is set back to revision 1, and how others go on from there.
+async fn set_back_unseen(found_to: u64) {
+    const LOST_TO: u64 = 4;
+    let server = EtcdServer::start();
+    let relay = Relay::to(server.port).await;
+    let reader: Arc<dyn Store> = Arc::new(Etcd::open(&relay.options("/t")).await.unwrap());
+    let writer = open(&Place::Etcd(Box::new(server.options("/t")))).await.unwrap();
+    writer.commit(put(Revision(0), key(1), "common")).await.unwrap();
+    let mut watch = reader.watch(reader.load().await.unwrap().head);
+    server.back_up();
+    for n in 1..LOST_TO {
+        commit_on_top(&*writer, |head| put(head, key(n), "lost")).await;
+    }
+    until(&mut watch, |event| matches!(event, Event::Committed(told) if told.revision == Revision(LOST_TO))).await;
+    drop(writer);
+
+    relay.set(Mode::Cut);
+    server.set_back();
+    let writer = open(&Place::Etcd(Box::new(server.options("/t")))).await.unwrap();
+    for n in 1..found_to {
+        writer.commit(put(Revision(n), key(n), "found")).await.unwrap();
+    }
+    relay.set(Mode::Pass);
+    until(&mut watch, |event| *event == Event::Relist { anew: true }).await;
+
+    // What was validated against the lost history is not taken for valid in this one.
+    let stale = reader.commit(put(Revision(LOST_TO), key(1), "overwritten")).await;
+    match stale {
+        Err(StoreError::Unavailable(why)) if found_to == LOST_TO => assert!(why.contains("set back"), "{why}"),
+        Err(StoreError::Conflict { head }) => assert_eq!(head, Revision(found_to)),
+        other => panic!("{other:?}"),
+    }
+    let loaded = reader.load().await.unwrap();
+    assert_eq!(loaded.head, Revision(found_to));
+    assert!(loaded.docs.iter().all(|doc| doc.body == "found"), "{loaded:?}");
+    if found_to == LOST_TO {
+        assert!(matches!(reader.commit(put(loaded.head, key(1), "x")).await, Err(StoreError::Unavailable(_))));
+    }
+    let next = Txn { history: loaded.history, ..put(loaded.head, key(1), "next") };
+    let revision = reader.commit(next).await.unwrap();
+    assert_eq!(revision, Revision(found_to + 1));
+    assert_eq!(next_commit(&mut watch).await.revision, revision, "the watch goes on in this history");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_set_back_and_at_the_same_number_again_is_another_history() {
+    set_back_unseen(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_set_back_and_at_a_higher_number_is_another_history() {
+    set_back_unseen(6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_set_back_and_at_a_lower_number_is_another_history() {
+    set_back_unseen(2).await;
 }
 
 fn report(seq: u64, n_rows: u64) -> wire::UsageReport {

@@ -168,6 +168,25 @@ impl EtcdServer {
         running.shell.wait().unwrap();
     }
 
+    /// Keeps what is there now, for `set_back`. etcd is restarted.
+    pub(crate) fn back_up(&self) {
+        self.replace("etcd", "backup");
+    }
+
+    /// To what was backed up.
+    pub(crate) fn set_back(&self) {
+        self.replace("backup", "etcd");
+    }
+
+    fn replace(&self, from: &str, to: &str) {
+        self.kill();
+        let (from, to) = (self.scratch.path().join(from), self.scratch.path().join(to));
+        std::fs::remove_dir_all(&to).ok();
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+        self.run();
+        self.wait_until_healthy();
+    }
+
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -95,7 +95,7 @@ impl Reader {
                 Since::Commits(commits) => commits.into_iter().map(Event::Committed).collect(),
                 Since::Forgotten(head) => {
                     seen = head;
-                    vec![Event::Relist]
+                    vec![Event::Relist { anew: false }]
                 }
             };
             for event in events {

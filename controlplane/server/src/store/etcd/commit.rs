@@ -8,6 +8,7 @@ use vocab::Revision;
 use super::Inner;
 use super::layout::{self, Head, Redo};
 use super::meta::{Known, encode, read_head};
+use super::past::Start;
 use crate::store::{DocKey, StoreError, Txn as Change};
 
 /// Whether the documents of a commit are where they belong.
@@ -75,24 +76,29 @@ impl Inner {
 
     /// The head at the revision that was validated against, ready to take this change.
     async fn stand_at(&self, change: &Change, is_small: bool, deadline: Instant) -> Result<Known, StoreError> {
+        let maker = self.past.maker(change.expect, change.history).ok_or_else(set_back)?;
+        let is_same = |known: &Known| maker.as_ref().is_none_or(|maker| *maker == known.head.txn);
         let is_ready = |known: &Known| {
             let redo = known.head.redo.as_ref();
             redo.is_none_or(|redo| is_small && redo.has_room_for(change))
         };
-        let fresh = |known: &Known| known.head.revision == change.expect && !self.cluster.is_troubled();
+        let is_there = |known: &Known| known.head.revision == change.expect && is_same(known);
+        let fresh = |known: &Known| is_there(known) && !self.cluster.is_troubled();
         let remembered = super::locked(&self.known).clone().filter(fresh);
         let mut known = match remembered {
             Some(known) => known,
             // While in trouble, this also tells apart "it is down" from "it went down in mid-commit".
             None => self.look(deadline).await?.known,
         };
-        if known.head.revision == change.expect && !is_ready(&known) {
+        if is_there(&known) && !is_ready(&known) {
             let finished = timeout_at(deadline, self.finish()).await;
             let late = |_| StoreError::Unavailable("a large change is still being written in".to_owned());
             known = finished.map_err(late)??;
         }
-        if known.head.revision == change.expect {
+        if is_there(&known) {
             Ok(known)
+        } else if known.head.revision == change.expect {
+            Err(set_back())
         } else {
             Err(StoreError::Conflict { head: known.head.revision })
         }
@@ -124,8 +130,9 @@ impl Inner {
             };
             doubtful |= answer.doubtful;
             if answer.value.succeeded() {
-                let version = answer.value.header().map_or(0, etcd_client::ResponseHeader::revision);
-                self.remember(&Known { head, version });
+                let known = Known::written(head, &answer.value);
+                self.past.note(step.revision, Start { next: known.version + 1, txn: step.txn });
+                self.remember(&known);
                 return Ok(());
             }
             let found = self.seen(&answer.value)?.known;
@@ -133,13 +140,17 @@ impl Inner {
             if found.head.txn == step.txn {
                 return Ok(());
             }
+            let is_behind = found.head.revision < step.revision;
+            if is_behind && found.head.txn != known.head.txn {
+                return Err(set_back());
+            }
             if found.version == known.version {
                 return Err(StoreError::Unavailable(
                     "the parts of this change were taken for abandoned; send it again".to_owned(),
                 ));
             }
-            let only_tidied = found.head.revision < step.revision && found.head.txn == known.head.txn;
-            if only_tidied {
+            // It was only tidied.
+            if is_behind {
                 known = found;
                 continue;
             }
@@ -174,4 +185,11 @@ impl Inner {
         };
         timeout_at(deadline, look).await.unwrap_or_else(|_| Err(unsure("its history is not told in time".to_owned())))
     }
+}
+
+/// The same number, and another content than the change was validated against.
+fn set_back() -> StoreError {
+    StoreError::Unavailable(
+        "etcd was set back to an earlier state, which is being read; nothing was changed".to_owned(),
+    )
 }

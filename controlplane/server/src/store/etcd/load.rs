@@ -8,6 +8,7 @@ use super::Inner;
 use super::cluster::Failure;
 use super::layout::read_doc;
 use super::meta::Seen;
+use super::past::Start;
 use crate::store::{Doc, DocKey, Loaded, StoreError, Undecodable};
 
 const DOCS_PER_PAGE: i64 = 500;
@@ -22,9 +23,11 @@ impl Inner {
             let seen = self.look(self.cluster.deadline()).await?;
             match self.load_at(&seen).await {
                 Ok(loaded) => {
-                    self.remember_start(loaded.head, seen.at + 1);
-                    self.remember(&seen.known);
-                    return Ok(loaded);
+                    let start = Start { next: seen.at + 1, txn: seen.known.head.txn.clone() };
+                    let history = self.past.note_loaded(loaded.head, start);
+                    // Whatever it was: after a restore the numbers are lower than they were.
+                    *super::locked(&self.known) = Some(seen.known);
+                    return Ok(Loaded { history, ..loaded });
                 }
                 Err(failure) if failure.compacted && tries < TRIES => {}
                 Err(failure) => return Err(failure.error),
@@ -65,6 +68,7 @@ impl Inner {
         });
         Ok(Loaded {
             head: seen.known.head.revision,
+            history: 0,
             docs: docs.into_values().collect(),
             undecodable: undecodable.collect(),
         })

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::Inner;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Failure};
 use super::layout::{Head, LAYOUT, Layout, Meta, PRODUCT, Redo};
 use crate::store::StoreError;
 
@@ -14,9 +14,17 @@ use crate::store::StoreError;
 pub(crate) struct Known {
     pub(crate) head: Head,
     pub(crate) version: i64,
+    /// To the byte, for a version alone may come again after etcd was set back.
+    pub(crate) raw: Vec<u8>,
 }
 
 impl Known {
+    /// What we wrote ourselves.
+    pub(super) fn written(head: Head, answer: &TxnResponse) -> Known {
+        let version = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        Known { raw: encode(&head), head, version }
+    }
+
     /// The redo as it is now, if this one is still to be written in.
     pub(super) fn still_has(&self, redo: &Redo) -> Option<&Redo> {
         self.head.redo.as_ref().filter(|now| now.txn == redo.txn)
@@ -121,6 +129,7 @@ impl Inner {
     pub(super) fn guards(&self, known: &Known) -> Vec<Compare> {
         vec![
             Compare::mod_revision(self.layout.head(), CompareOp::Equal, known.version),
+            Compare::value(self.layout.head(), CompareOp::Equal, known.raw.clone()),
             Compare::value(self.layout.meta(), CompareOp::Equal, self.meta.clone()),
         ]
     }
@@ -134,6 +143,13 @@ impl Inner {
     pub(super) async fn look(&self, deadline: Instant) -> Result<Seen, StoreError> {
         let answer = self.cluster.txn(Txn::new().and_then(self.looks()), deadline).await?;
         self.seen(&answer.value)
+    }
+
+    /// The head as it was at one of etcd's own revisions.
+    pub(super) async fn head_at(&self, at: i64) -> Result<Option<Known>, Failure> {
+        let options = GetOptions::new().with_revision(at);
+        let found = self.cluster.get(self.layout.head(), options, self.cluster.deadline()).await?;
+        Ok(found.kvs().first().and_then(read_head))
     }
 
     /// Makes out what `looks` found.
@@ -151,5 +167,5 @@ impl Inner {
 
 pub(super) fn read_head(value: &KeyValue) -> Option<Known> {
     let head = serde_json::from_slice(value.value()).ok()?;
-    Some(Known { head, version: value.mod_revision() })
+    Some(Known { head, version: value.mod_revision(), raw: value.value().to_vec() })
 }

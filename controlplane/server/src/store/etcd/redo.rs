@@ -96,7 +96,8 @@ impl Inner {
             }
             let found = self.seen(&answer)?.known;
             let mut known = super::locked(known);
-            if known.version < found.version {
+            // Versions go back when etcd is set back.
+            if known.version == current.version || known.version < found.version {
                 *known = found;
             }
         }
@@ -113,11 +114,7 @@ impl Inner {
             ];
             let txn = Txn::new().when(self.guards(&current)).and_then(operations).or_else(self.looks());
             let answer = self.cluster.txn(txn, self.cluster.deadline()).await?.value;
-            current = if answer.succeeded() {
-                Known { head, version: answer.header().map_or(0, etcd_client::ResponseHeader::revision) }
-            } else {
-                self.seen(&answer)?.known
-            };
+            current = if answer.succeeded() { Known::written(head, &answer) } else { self.seen(&answer)?.known };
         }
         self.remember(&current);
         Ok(current)

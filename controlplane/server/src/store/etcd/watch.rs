@@ -11,8 +11,9 @@ use vocab::Revision;
 
 use super::Inner;
 use super::cluster::jitter;
-use super::layout::{read_doc, read_key};
-use super::meta::{Known, read_head};
+use super::layout::{Head, read_doc, read_key};
+use super::meta::{Known, Seen, read_head};
+use super::past::Start;
 use crate::store::{Committed, Event, StoreError};
 
 /// How often the head itself is asked whether the watch still tells everything.
@@ -26,6 +27,8 @@ pub(super) struct Watcher {
     inner: Arc<Inner>,
     /// The newest revision that was told.
     told: Revision,
+    /// The transaction that made it, if that is known.
+    txn: Option<String>,
     /// etcd's own revision to go on watching from. None when it is not known, or too old.
     next: Option<i64>,
     is_down: bool,
@@ -51,8 +54,8 @@ impl From<StoreError> for Broken {
 
 impl Watcher {
     pub(super) fn new(inner: Arc<Inner>, after: Revision) -> Watcher {
-        let next = super::locked(&inner.starts).get(&after).copied();
-        Watcher { inner, told: after, next, is_down: false, member: 0 }
+        let (next, txn) = inner.past.start(after).map(|start| (start.next, start.txn)).unzip();
+        Watcher { inner, told: after, txn, next, is_down: false, member: 0 }
     }
 
     pub(super) async fn tell(mut self, listener: mpsc::Sender<Event>) {
@@ -90,15 +93,15 @@ impl Watcher {
         if std::mem::replace(&mut self.is_down, false) {
             hear(listener, Event::Up).await?;
         }
-        let head = seen.known.head.revision;
-        // A store that was set back to an earlier state has another history than the one we have told.
-        let set_back = head < self.told || self.next.is_some_and(|next| seen.at + 1 < next);
-        let next = match self.next.filter(|_| !set_back) {
+        let anew = !self.goes_on(&seen).await?;
+        let next = match self.next.filter(|next| !anew && *next <= seen.at + 1) {
             Some(next) => next,
             None => {
-                if head != self.told || set_back {
-                    self.told = head;
-                    hear(listener, Event::Relist).await?;
+                let head = seen.known.head;
+                let is_relist = anew || self.next.is_some() || head.revision != self.told;
+                (self.told, self.txn) = (head.revision, Some(head.txn));
+                if is_relist {
+                    hear(listener, Event::Relist { anew }).await?;
                 }
                 seen.at + 1
             }
@@ -111,6 +114,26 @@ impl Watcher {
         let within = tokio::time::timeout_at(self.inner.cluster.deadline(), watching).await;
         let watching = within.map_err(|_| Broken::Off("no watch was begun in time".to_owned()))?;
         watching.map_err(|error| Broken::Off(error.to_string()))
+    }
+
+    /// Whether what is there now goes on from what was told, as far as that can be said. A store that was set back to an
+    /// earlier state has another history, whatever its numbers are by now.
+    async fn goes_on(&self, seen: &Seen) -> Result<bool, Broken> {
+        let head = &seen.known.head;
+        let is_told = |head: &Head| head.revision == self.told && self.txn.as_ref().is_none_or(|txn| *txn == head.txn);
+        if head.revision <= self.told {
+            return Ok(is_told(head));
+        }
+        let Some(next) = self.next else { return Ok(true) };
+        if seen.at + 1 < next {
+            return Ok(false);
+        }
+        match self.inner.head_at(next - 1).await {
+            Ok(then) => Ok(then.is_some_and(|then| is_told(&then.head))),
+            // The watch is told the same, and then everything is read and compared.
+            Err(failure) if failure.compacted => Ok(true),
+            Err(failure) => Err(failure.error.into()),
+        }
     }
 
     async fn follow(&mut self, mut stream: WatchStream, listener: &mpsc::Sender<Event>) -> Broken {
@@ -138,18 +161,25 @@ impl Watcher {
 
     /// Whether the head has been moving while the watch was silent.
     async fn check(&self, behind_since: &mut Option<Instant>) -> Result<(), Broken> {
-        let head = self.inner.look(self.inner.cluster.deadline()).await?.known.head.revision;
+        let head = self.inner.look(self.inner.cluster.deadline()).await?.known.head;
         if self.inner.cluster.current() != self.member {
             return Err(Broken::Off("requests have moved to another member".to_owned()));
         }
-        if head == self.told {
+        let is_other = self.txn.as_ref().is_some_and(|txn| *txn != head.txn);
+        if head.revision < self.told || (head.revision == self.told && is_other) {
+            return Err(Broken::Forgotten);
+        }
+        if head.revision == self.told {
             *behind_since = None;
             return Ok(());
         }
         let now = Instant::now();
         let since = *behind_since.get_or_insert(now);
         if STALLED <= now.duration_since(since) {
-            return Err(Broken::Off(format!("the watch has told revision {}, but the head is {head}", self.told)));
+            return Err(Broken::Off(format!(
+                "the watch has told revision {}, but the head is {}",
+                self.told, head.revision
+            )));
         }
         Ok(())
     }
@@ -167,8 +197,9 @@ impl Watcher {
             }
         }
         for (at, events) in transactions {
-            if let Some(committed) = self.read(&events).await? {
-                self.told = committed.revision;
+            if let Some((committed, txn)) = self.read(&events).await? {
+                self.inner.past.note(committed.revision, Start { next: at + 1, txn: txn.clone() });
+                (self.told, self.txn) = (committed.revision, Some(txn));
                 hear(listener, Event::Committed(Arc::new(committed))).await?;
             }
             self.next = Some(at + 1);
@@ -177,12 +208,12 @@ impl Watcher {
     }
 
     /// The commit among these events of one etcd transaction. Without a head that moves on, it is none: then documents
-    /// of an earlier commit are being written in.
-    async fn read(&self, events: &[&etcd_client::Event]) -> Result<Option<Committed>, Broken> {
+    /// of an earlier commit are being written in. With it comes who made it.
+    async fn read(&self, events: &[&etcd_client::Event]) -> Result<Option<(Committed, String)>, Broken> {
         let at_head = |event: &&&etcd_client::Event| event.kv().is_some_and(|kv| kv.key() == self.inner.layout.head());
         let Some(head) = events.iter().find(at_head) else { return Ok(None) };
         let head = head.kv().filter(|_| head.event_type() == EventType::Put).and_then(read_head);
-        let Some(Known { head, version }) = head else { return Err(Broken::Forgotten) };
+        let Some(Known { head, version, .. }) = head else { return Err(Broken::Forgotten) };
         if head.revision <= self.told {
             // Set back, or just the same head without its redo.
             return if head.revision == self.told { Ok(None) } else { Err(Broken::Forgotten) };
@@ -194,12 +225,13 @@ impl Watcher {
             let redo = self.inner.set_aside_as(redo, version).await;
             let redo =
                 redo.map_err(|failure| if failure.compacted { Broken::Forgotten } else { failure.error.into() })?;
-            return Ok(Some(Committed::of(head.revision, redo.ok_or(Broken::Forgotten)?)));
+            return Ok(Some((Committed::of(head.revision, redo.ok_or(Broken::Forgotten)?), head.txn)));
         }
         let docs = events.iter().filter_map(|event| event.kv()).filter(|kv| kv.key() != self.inner.layout.head());
         let puts = docs.filter_map(|kv| read_doc(self.inner.layout.key_of(kv.key())?, kv.value().to_vec()));
         let deletes = head.deletes.iter().filter_map(|key| read_key(key));
-        Ok(Some(Committed { revision: head.revision, puts: puts.collect(), deletes: deletes.collect() }))
+        let committed = Committed { revision: head.revision, puts: puts.collect(), deletes: deletes.collect() };
+        Ok(Some((committed, head.txn)))
     }
 }
 
