@@ -50,6 +50,8 @@ fn main() -> Result<ExitCode, Fail> {
     let home = Home { binaries: own.clone(), dir: scratch.path().into() };
     let gateway = Home { binaries: flags.binaries.clone().unwrap_or(own), dir: scratch.path().into() };
     let (target_place, rest_place) = process::places();
+    process::step_aside(rest_place);
+    let precedence = process::Precedence::take();
     let (mock, upstream) = scenario::mock(rest_place, &home.binaries, &home.dir)?;
     let rig = Rig { home, gateway, upstream, target_place, rest_place, mock: mock.pid(), quick: flags.quick };
     let targets = targets(&flags, &rig)?;
@@ -61,7 +63,7 @@ fn main() -> Result<ExitCode, Fail> {
             rig.measure(target, round, &flags.only, &mut results)?;
         }
     }
-    drop((mock, awake));
+    drop((mock, awake, precedence));
     let names: Vec<_> = targets.iter().map(Target::name).collect();
     report(&flags, &rig, &names, rounds, &results)
 }
@@ -174,7 +176,7 @@ fn machine(rig: &Rig, rounds: usize) -> String {
     format!(
         "{model}, {cores} cores, Linux {}, {rounds} rounds, load average after the run {load}.\n\
          Target on one core, mock upstream and load generator on another, {pinned}; \
-         c=1, S3 and S4 run with {raised} priority.\n{quick}\
+         in c=1, S3 and S4 the latter two have {raised} priority.\n{quick}\
          CPU is user and system time of the target as the scheduler counts it, divided by requests or chunks; \
          \"added\" is minus the same figure without a proxy in the same round; \
          the spread is (max - min) / median of the widest target.",

@@ -19,7 +19,8 @@ pub struct Scenario {
     seconds: f64,
     /// Latency is compared with the way without any proxy.
     pub direct: bool,
-    /// Others on the machine must not be seen in a tail of microseconds.
+    /// The mock and the load generator go before everything else on their core: their own delays must not be seen in a
+    /// tail of microseconds. The target has no such privilege, since its threads must compete as they do elsewhere.
     undisturbed: bool,
 }
 
@@ -101,13 +102,11 @@ impl Scenario {
             let pids: Vec<_> = running.watched.iter().map(u32::to_string).collect();
             command.arg("--watch").arg(pids.join(","));
         }
-        let mut pids = running.watched.clone();
-        pids.push(mock);
-        let undisturbed = self.undisturbed && raise(&pids);
+        let undisturbed = self.undisturbed && raise(mock);
         let command = if undisturbed { raised(&command) } else { command };
         let line = speak(command);
         if undisturbed {
-            lower(&pids);
+            lower(mock);
         }
         line.doing(format!("{} {}", self.name, self.what))
     }
@@ -119,16 +118,14 @@ fn speak(mut command: Command) -> Result<Value, Fail> {
     serde_json::from_str(said.trim()).map_err(|_| Fail(String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
-/// Gives running processes precedence over everything ordinary; says whether it may.
+/// Gives a running process precedence over everything ordinary; says whether it may.
 #[must_use]
-pub fn raise(pids: &[u32]) -> bool {
-    pids.iter().all(|pid| chrt(&["-a", "-r", "-p", "1"], *pid))
+pub fn raise(pid: u32) -> bool {
+    chrt(&["-a", "-r", "-p", "1"], pid)
 }
 
-pub fn lower(pids: &[u32]) {
-    for pid in pids {
-        chrt(&["-a", "-o", "-p", "0"], *pid);
-    }
+pub fn lower(pid: u32) {
+    chrt(&["-a", "-o", "-p", "0"], pid);
 }
 
 fn chrt(arguments: &[&str], pid: u32) -> bool {
@@ -147,10 +144,12 @@ pub fn raised(command: &Command) -> Command {
 /// Whether latencies are measured with precedence over the machine's other work.
 #[must_use]
 pub fn may_raise() -> bool {
-    raise(&[std::process::id()]) && {
-        lower(&[std::process::id()]);
-        true
+    let own = std::process::id();
+    let may = raise(own);
+    if may {
+        lower(own);
     }
+    may
 }
 
 /// A loop on each core that runs when nothing else wants to: the wake-up of a sleeping virtual core costs tens of

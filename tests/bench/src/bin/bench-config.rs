@@ -45,18 +45,18 @@ fn main() -> Result<ExitCode, Fail> {
         return Err(Fail(format!("not there: {missing:?} (cargo build --release)")));
     }
     let (target, rest) = process::places();
+    process::step_aside(rest);
+    let precedence = process::Precedence::take();
     let (mock, upstream) = scenario::mock(rest, &own, &home.dir)?;
     let mut fleet = Fleet::start(&home, (target, rest), upstream)?;
     let mut report = Report::default();
     loading(&mut report, &mut fleet, &home, flags.keys)?;
     changing(&mut report, &fleet)?;
-    // The operator's storm shares the cores with everything; what it does to callers must not hide in what it does to
-    // the load generator, so those on the callers' way go first.
-    let way = [mock.pid(), fleet.proxies.first().map_or(0, |proxy| proxy.process.pid())];
-    let raised = scenario::raise(&way);
+    // The storm shares a core with the load generator, whose own delays must not be taken for the proxy's.
+    let raised = scenario::raise(mock.pid());
     storm(&mut report, &fleet, &flags, &Generator { binaries: own, raised })?;
     if raised {
-        scenario::lower(&way);
+        scenario::lower(mock.pid());
     }
     for n in 1..3 {
         let proxy = home.proxy(target, &format!("dataplane-{n}"), &fleet.control_plane)?;
@@ -68,7 +68,7 @@ fn main() -> Result<ExitCode, Fail> {
     report.promise("revoked key refused by 3 proxies, p99 ms", ms(delays.revoked.at(990)), Limit::AtMost(1000.0));
     report.note("new key accepted by 3 proxies, p50 ms", ms(delays.created.at(500)));
     report.promise("new key accepted by 3 proxies, p99 ms", ms(delays.created.at(990)), Limit::AtMost(1000.0));
-    drop(mock);
+    drop((mock, precedence));
     report.end(&flags)
 }
 
