@@ -31,7 +31,7 @@ mod upgrade;
 
 pub use diff::{Change, Delta, merge};
 pub use draft::{Draft, Source};
-pub use fault::Fault;
+pub use fault::{Fault, Faults};
 pub use patch::patch;
 pub use proposal::{Entry, Outcome, Proposal, propose, validate_documents};
 pub use read::{env_name, read};

@@ -5,8 +5,8 @@ use vocab::{Digest, KeyHash, KeyId, Secret};
 
 use crate::diff::Change;
 use crate::draft::Source;
-use crate::fault::Fault;
-use crate::read::{outline, read};
+use crate::fault::{Fault, Faults};
+use crate::read::{outline, read_counted};
 use crate::resource::Resource;
 use crate::settle::Sealer;
 use crate::state::State;
@@ -55,8 +55,8 @@ impl Proposal {
 }
 
 /// Reads, settles and checks documents as one transaction on top of `state`.
-pub fn propose(state: &State, documents: &[Value], sealer: &mut dyn Sealer) -> Result<Proposal, Vec<Fault>> {
-    let mut faults = Vec::new();
+pub fn propose(state: &State, documents: &[Value], sealer: &mut dyn Sealer) -> Result<Proposal, Faults> {
+    let mut faults = Faults::default();
     let mut faulty = Vec::new();
     let mut entries = Vec::new();
     let mut changes = Vec::new();
@@ -67,25 +67,24 @@ pub fn propose(state: &State, documents: &[Value], sealer: &mut dyn Sealer) -> R
                 entries.push(entry);
             }
             Err(more) => {
-                faults.extend(more);
+                faults.append(more);
                 faulty.extend(outline(value).map(|outline| (number, outline)));
             }
         }
     }
     let changes: Vec<_> = changes.iter().map(|(number, change)| (*number, change)).collect();
-    faults.extend(validate::check(state, &changes, &faulty));
+    faults.append(validate::check(state, &changes, &faulty, Faults::TOLD_MAX));
     if faults.is_empty() {
         return Ok(Proposal { entries });
     }
-    faults.sort_by_key(|fault| fault.document);
-    Err(faults)
+    Err(faults.sorted())
 }
 
-fn entry(state: &State, number: usize, value: &Value, sealer: &mut dyn Sealer) -> Result<Entry, Vec<Fault>> {
-    let (draft, faults) = read(number, value);
+fn entry(state: &State, number: usize, value: &Value, sealer: &mut dyn Sealer) -> Result<Entry, Faults> {
+    let (draft, faults) = read_counted(number, value);
     let draft = draft.ok_or(faults)?;
     let existing = state.find(draft.kind(), draft.name()).map(|stored| &stored.resource);
-    let settled = draft.settle(existing, sealer).map_err(|fault| vec![fault])?;
+    let settled = draft.settle(existing, sealer).map_err(|fault| Faults::from(vec![fault]))?;
     let outcome = match existing {
         None => Outcome::Created,
         Some(existing) if *existing == settled.resource => Outcome::Unchanged,
@@ -97,7 +96,7 @@ fn entry(state: &State, number: usize, value: &Value, sealer: &mut dyn Sealer) -
 /// Everything that can be said without a control plane: the documents themselves, and whether they fit together.
 #[must_use]
 pub fn validate_documents(documents: &[Value]) -> Vec<Fault> {
-    propose(&State::new(), documents, &mut Pretender::default()).err().unwrap_or_default()
+    propose(&State::new(), documents, &mut Pretender::default()).err().unwrap_or_default().into_told()
 }
 
 /// Seals, hashes and mints nothing that anybody keeps, but tells equal from different.

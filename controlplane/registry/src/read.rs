@@ -15,7 +15,7 @@ use serde_json::Value;
 use vocab::name::check_name;
 
 use crate::draft::{Body, Draft};
-use crate::fault::{Fault, Report};
+use crate::fault::{Fault, Faults, Report};
 use crate::nearest::hint;
 use crate::resource::{Need, ResourceKind, Site};
 use fields::{noun, quoted};
@@ -29,6 +29,11 @@ use known;
 /// `document` is its number among those given together. A draft comes only without faults.
 #[must_use]
 pub fn read(document: usize, value: &Value) -> (Option<Draft>, Vec<Fault>) {
+    let (draft, faults) = read_counted(document, value);
+    (draft, faults.into_told())
+}
+
+pub(crate) fn read_counted(document: usize, value: &Value) -> (Option<Draft>, Faults) {
     let subject = outline(value).map(|outline| outline.to_string()).unwrap_or_default();
     let mut report = Report::new(document, subject);
     let body = body(value, &mut report).filter(|_| report.is_clean());

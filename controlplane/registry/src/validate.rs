@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use vocab::{KeyHash, KeyId};
 
 use crate::diff::Change;
-use crate::fault::Fault;
+use crate::fault::{Fault, Faults};
 use crate::nearest::hint;
 use crate::read::Outline;
 use crate::resource::{Key, Need, Resource, ResourceKind};
@@ -23,14 +23,19 @@ impl State {
     #[must_use]
     pub fn check(&self, changes: &[Change]) -> Vec<Fault> {
         let numbered: Vec<_> = changes.iter().enumerate().collect();
-        check(self, &numbered, &[])
+        check(self, &numbered, &[], usize::MAX).into_told()
     }
 }
 
 /// `faulty` are documents that came along and have faults of their own: who refers to them is not to blame, and what
-/// they refer to must be there all the same.
-pub(crate) fn check(state: &State, changes: &[(usize, &Change)], faulty: &[(usize, Outline<'_>)]) -> Vec<Fault> {
-    let mut check = Check::new(state, changes, faulty);
+/// they refer to must be there all the same. At most so many faults are told.
+pub(crate) fn check(
+    state: &State,
+    changes: &[(usize, &Change)],
+    faulty: &[(usize, Outline<'_>)],
+    told_max: usize,
+) -> Faults {
+    let mut check = Check::new(state, changes, faulty, told_max);
     for (document, change) in changes {
         check.once(*document, change.place());
         match change {
@@ -42,9 +47,7 @@ pub(crate) fn check(state: &State, changes: &[(usize, &Change)], faulty: &[(usiz
         check.once(*document, (outline.kind, outline.name));
         check.needs(*document, (outline.kind, outline.name), &outline.needs);
     }
-    let mut faults = check.faults;
-    faults.sort_by_key(|fault| fault.document);
-    faults
+    check.faults.sorted()
 }
 
 struct Check<'c> {
@@ -56,19 +59,25 @@ struct Check<'c> {
     hashes: HashMap<KeyHash, &'c str>,
     ids: HashMap<KeyId, &'c str>,
     hints: usize,
-    faults: Vec<Fault>,
+    told_max: usize,
+    faults: Faults,
 }
 
 impl<'c> Check<'c> {
-    fn new(state: &'c State, changes: &[(usize, &'c Change)], faulty: &'c [(usize, Outline<'c>)]) -> Check<'c> {
+    fn new(
+        state: &'c State,
+        changes: &[(usize, &'c Change)],
+        faulty: &'c [(usize, Outline<'c>)],
+        told_max: usize,
+    ) -> Check<'c> {
         let outcome = changes.iter().map(|(_, change)| (change.place(), change.put())).collect();
         let faulty = faulty.iter().map(|(_, outline)| (outline.kind, outline.name)).collect();
         let (first, hashes, ids) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Check { state, faulty, outcome, first, hashes, ids, hints: 0, faults: Vec::new() }
+        Check { state, faulty, outcome, first, hashes, ids, hints: 0, told_max, faults: Faults::default() }
     }
 
     fn fault(&mut self, document: usize, path: String, message: String) {
-        self.faults.push(Fault { document, path, message });
+        self.faults.push_within(self.told_max, Fault { document, path, message });
     }
 
     fn once(&mut self, document: usize, place: Place<'c>) {

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry::{Change, Fault, Ref};
+use registry::{Change, Faults, Ref};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use vocab::Revision;
@@ -46,9 +46,9 @@ pub(crate) enum Refusal {
     #[error("{of} is not at that revision: {}", now.map_or("it does not exist".to_owned(), |now| format!("it is at {now}")))]
     Stale { of: Ref, now: Option<Revision> },
     #[error("{}", summary(.0))]
-    Invalid(Vec<Fault>),
+    Invalid(Faults),
     #[error("{of} is used: delete or change first what uses it")]
-    InUse { of: Ref, faults: Vec<Fault> },
+    InUse { of: Ref, faults: Faults },
     #[error("what is stored for {0} was written by a newer control plane or is damaged, and is not overwritten")]
     Unreadable(Ref),
     #[error("{0}")]
@@ -57,10 +57,10 @@ pub(crate) enum Refusal {
     Lost,
 }
 
-fn summary(faults: &[Fault]) -> String {
-    match faults {
+pub(crate) fn summary(faults: &Faults) -> String {
+    match &**faults {
         [fault] => fault.to_string(),
-        faults => format!("{} faults, nothing was changed", faults.len()),
+        _ => format!("{} faults, nothing was changed", faults.count()),
     }
 }
 

@@ -29,6 +29,13 @@ pub struct Proxy {
     pub listen: SocketAddr,
 }
 
+/// What a proxy writes to its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    LastGood,
+    Nothing,
+}
+
 /// Where the binaries are and where their files go.
 #[derive(Debug, Clone)]
 pub struct Home {
@@ -57,11 +64,23 @@ impl Home {
 
     /// One thread. It is `ready` when it has its configuration.
     pub fn proxy(&self, place: Place, name: &str, control_plane: &ControlPlane) -> Result<Proxy, Fail> {
+        self.any_proxy(place, name, control_plane, Keeps::LastGood)
+    }
+
+    pub fn any_proxy(
+        &self,
+        place: Place,
+        name: &str,
+        control_plane: &ControlPlane,
+        keeps: Keeps,
+    ) -> Result<Proxy, Fail> {
         let mut command = process::command(place, &self.binaries.join("turnpike-dataplane"));
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--threads", "1", "--name", name]);
         command.args(["--join-token", JOIN_TOKEN, "--seal-keys", SEAL_KEY]);
         command.arg("--control-plane").arg(format!("http://{}", control_plane.planes));
-        command.arg("--data-dir").arg(self.dir.join(name));
+        if keeps == Keeps::LastGood {
+            command.arg("--data-dir").arg(self.dir.join(name));
+        }
         let began = Instant::now();
         let mut process = Process::start(&mut command, name, &self.dir)?;
         let ready = process.ready(PATIENCE)?;

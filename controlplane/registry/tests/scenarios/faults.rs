@@ -326,3 +326,14 @@ fn ten_thousand_faults_are_told_at_once() {
     assert_eq!(faults[9_999].to_string(), "Model/m9999.targets[0].provider: there is no Provider `p9999`");
     assert!(faults.iter().enumerate().all(|(at, fault)| fault.document == at));
 }
+
+#[test]
+fn faults_beyond_those_that_are_told_are_counted() {
+    let unknown: serde_json::Map<_, _> = (0..25_000).map(|n| (format!("x{n}"), json!(1))).collect();
+    let mut crowded = Value::Object(unknown);
+    crowded["kind"] = json!("Team");
+    crowded["name"] = json!("t");
+    let dangling = json!({"kind": "User", "name": "u", "team": "nobody"});
+    let faults = propose(&State::new(), &[crowded, json!(1), dangling], &mut Shell::default()).unwrap_err();
+    assert_eq!((faults.len(), faults.count()), (registry::Faults::TOLD_MAX, 25_002));
+}

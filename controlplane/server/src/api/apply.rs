@@ -32,8 +32,7 @@ impl Api {
     pub(super) async fn apply(&self, call: Call) -> Reply {
         let (body, format) = (call.body.clone(), call.format());
         // A large body takes a while, in which this thread has others to serve.
-        let documents = spawn_blocking(move || read(&body, format)).await.map_err(|_| Refusal::Lost)?;
-        let documents = documents.map_err(Error::Invalid)?;
+        let documents = spawn_blocking(move || read(&body, format)).await.map_err(|_| Refusal::Lost)??;
         if documents.is_empty() {
             return Err(Error::bad("the body holds no document"));
         }

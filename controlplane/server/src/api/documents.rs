@@ -5,11 +5,16 @@
 
 use std::fmt;
 
-use registry::Fault;
+use registry::{Fault, Faults};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Options};
 
+use super::error::Error;
+
+/// How many documents a body may hold, and a list entries: each costs more than the two bytes it can be written in.
+const DOCUMENTS_MAX: usize = 200_000;
+const TOO_MANY: &str = "at most 200000 documents go into one body; send them in parts";
 /// How deep a document may nest.
 const DEPTH_MAX: usize = 64;
 const NODES_MAX: usize = 2_000_000;
@@ -42,31 +47,34 @@ impl Format {
 }
 
 /// Every document in the body; a list stands for the documents in it.
-pub(super) fn read(body: &[u8], format: Format) -> Result<Vec<Value>, Vec<Fault>> {
-    let text = std::str::from_utf8(body).map_err(|why| vec![fault(0, format!("the body is not UTF-8: {why}"))])?;
+pub(super) fn read(body: &[u8], format: Format) -> Result<Vec<Value>, Error> {
+    let not_text = |why| Error::invalid(vec![fault(0, format!("the body is not UTF-8: {why}"))]);
+    let text = std::str::from_utf8(body).map_err(not_text)?;
     let is_json = text.trim_start().starts_with(['{', '[']);
     let documents = match format {
-        Format::Json => json(text).map_err(|fault| vec![fault])?,
+        Format::Json => json(text)?,
         Format::Yaml => yaml(text)?,
         // YAML may begin with a brace as well. What cannot be read either way was more likely meant as JSON.
-        Format::Any if is_json => json(text).or_else(|fault| yaml(text).map_err(|_| vec![fault]))?,
+        Format::Any if is_json => match json(text) {
+            Err(as_json @ Error::Invalid(_)) => yaml(text).map_err(|_| as_json)?,
+            read => read?,
+        },
         Format::Any => yaml(text)?,
     };
-    Ok(documents.into_iter().flat_map(unpacked).collect())
+    let documents: Vec<Value> = documents.into_iter().flat_map(unpacked).collect();
+    if DOCUMENTS_MAX < documents.len() { Err(too_many()) } else { Ok(documents) }
 }
 
 /// The one document in the body.
-pub(super) fn read_one(body: &[u8], format: Format) -> Result<Value, Vec<Fault>> {
+pub(super) fn read_one(body: &[u8], format: Format) -> Result<Value, Error> {
     let mut documents = read(body, format)?;
     match (documents.pop(), documents.len()) {
         (Some(document), 0) => Ok(document),
-        (None, _) => Err(vec![fault(0, "the body holds no document".to_owned())]),
+        (None, _) => Err(Error::invalid(vec![fault(0, "the body holds no document".to_owned())])),
         (Some(_), more) => {
             let count = more.saturating_add(1);
-            Err(vec![fault(
-                0,
-                format!("the body holds {count} documents, and one is wanted; POST /v1/apply takes many"),
-            )])
+            let message = format!("the body holds {count} documents, and one is wanted; POST /v1/apply takes many");
+            Err(Error::invalid(vec![fault(0, message)]))
         }
     }
 }
@@ -78,31 +86,43 @@ fn unpacked(value: Value) -> Vec<Value> {
     }
 }
 
+fn too_many() -> Error {
+    Error::TooLarge(TOO_MANY.to_owned())
+}
+
 fn fault(document: usize, message: String) -> Fault {
     Fault { document, path: String::new(), message }
 }
 
 /// One value, or one after the other: JSON lines are values with line breaks between them.
-fn json(text: &str) -> Result<Vec<Value>, Fault> {
+fn json(text: &str) -> Result<Vec<Value>, Error> {
     let mut documents = Vec::new();
     for value in serde_json::Deserializer::from_str(text).into_iter::<Strict>() {
         match value {
+            Ok(_) if documents.len() == DOCUMENTS_MAX => return Err(too_many()),
             Ok(Strict(value)) => documents.push(value),
-            Err(why) => return Err(fault(documents.len(), format!("the body is not JSON: {why}"))),
+            Err(why) if why.to_string().contains(TOO_MANY) => return Err(too_many()),
+            Err(why) => {
+                return Err(Error::invalid(vec![fault(documents.len(), format!("the body is not JSON: {why}"))]));
+            }
         }
     }
     Ok(documents)
 }
 
 /// Each document is read by itself, so that what is wrong with one does not hide what is wrong with the next.
-fn yaml(text: &str) -> Result<Vec<Value>, Vec<Fault>> {
-    let (mut documents, mut faults, mut number) = (Vec::new(), Vec::new(), 0usize);
+fn yaml(text: &str) -> Result<Vec<Value>, Error> {
+    let (mut documents, mut faults, mut number) = (Vec::new(), Faults::default(), 0usize);
     for (line, chunk) in chunks(text) {
+        if DOCUMENTS_MAX <= number {
+            return Err(too_many());
+        }
         match serde_saphyr::from_multiple_with_options::<Strict>(chunk, options()) {
             Ok(values) => {
                 number = number.saturating_add(values.len());
                 documents.extend(values.into_iter().map(|Strict(value)| value));
             }
+            Err(why) if why.to_string().contains(TOO_MANY) => return Err(too_many()),
             Err(why) => {
                 let place = why.location().map(|at| {
                     let line = usize::try_from(at.line()).unwrap_or_default().saturating_add(line);
@@ -114,7 +134,7 @@ fn yaml(text: &str) -> Result<Vec<Value>, Vec<Fault>> {
             }
         }
     }
-    if faults.is_empty() { Ok(documents) } else { Err(faults) }
+    if faults.is_empty() { Ok(documents) } else { Err(Error::Invalid(faults)) }
 }
 
 /// A line that begins with `---` begins a document, wherever it stands; each comes with the number of lines before it.
@@ -222,6 +242,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         while let Some(Strict(value)) = seq.next_element()? {
+            if list.len() == DOCUMENTS_MAX {
+                return Err(A::Error::custom(TOO_MANY));
+            }
             list.push(value);
         }
         Ok(Value::Array(list))

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use registry::Fault;
+use registry::{Fault, Faults};
 use serde::Serialize;
 
-use crate::desk::Refusal;
+use crate::desk::{Refusal, summary};
 use crate::door::Answer;
 use crate::store::StoreError;
 
@@ -18,7 +18,7 @@ const FAULTS_MAX: usize = 1000;
 pub(crate) enum Error {
     Bad(String),
     /// The request could not be read as documents, or the documents not be taken.
-    Invalid(Vec<Fault>),
+    Invalid(Faults),
     Unauthorized,
     NotFound(String),
     MethodNotAllowed {
@@ -42,6 +42,10 @@ impl From<StoreError> for Error {
 }
 
 impl Error {
+    pub(super) fn invalid(faults: impl Into<Faults>) -> Error {
+        Error::Invalid(faults.into())
+    }
+
     pub(super) fn bad(message: impl Into<String>) -> Error {
         Error::Bad(message.into())
     }
@@ -85,7 +89,7 @@ impl Error {
     fn message(&self) -> String {
         match self {
             Error::Bad(message) | Error::NotFound(message) | Error::TooLarge(message) => message.clone(),
-            Error::Invalid(faults) => Refusal::Invalid(faults.clone()).to_string(),
+            Error::Invalid(faults) => summary(faults),
             Error::Unauthorized => {
                 "give the admin token of this control plane: `Authorization: Bearer <admin token>`".to_owned()
             }
@@ -95,7 +99,7 @@ impl Error {
         }
     }
 
-    fn faults(&self) -> Option<&[Fault]> {
+    fn faults(&self) -> Option<&Faults> {
         match self {
             Error::Invalid(faults) | Error::Refused(Refusal::Invalid(faults) | Refusal::InUse { faults, .. }) => {
                 Some(faults)
@@ -117,7 +121,7 @@ impl Error {
         let (status, code) = self.status();
         let faults = self.faults();
         let shown = faults.map(|faults| faults.iter().take(FAULTS_MAX).map(Shown::of).collect());
-        let omitted = faults.map_or(0, |faults| faults.len().saturating_sub(FAULTS_MAX));
+        let omitted = faults.map_or(0, |faults| faults.count().saturating_sub(FAULTS_MAX));
         let error =
             Body { code, message: &self.message(), faults: shown, faults_omitted: Some(omitted).filter(|n| *n > 0) };
         let body = serde_json::to_vec(&Envelope { error }).unwrap_or_default();

@@ -15,7 +15,7 @@ const GRACE_SECONDS_MAX: u64 = 366 * 24 * 3600;
 impl Api {
     /// Creates, and never overwrites.
     pub(super) async fn create_key(&self, call: &Call) -> Reply {
-        let mut document = read_one(&call.body, call.format()).map_err(Error::Invalid)?;
+        let mut document = read_one(&call.body, call.format())?;
         let kind = ResourceKind::Key;
         if let Value::Object(map) = &mut document {
             map.entry("kind").or_insert_with(|| Value::String(kind.as_str().to_owned()));
@@ -29,11 +29,7 @@ impl Api {
     }
 
     pub(super) async fn rotate_key(&self, call: &Call) -> Reply {
-        let body = if call.body.is_empty() {
-            Value::Object(Map::new())
-        } else {
-            read_one(&call.body, call.format()).map_err(Error::Invalid)?
-        };
+        let body = if call.body.is_empty() { Value::Object(Map::new()) } else { read_one(&call.body, call.format())? };
         let Value::Object(map) = body else { return Err(invalid("", "the body is an object, or empty")) };
         if let Some(unknown) = map.keys().find(|field| !["graceSeconds", "secret"].contains(&field.as_str())) {
             return Err(invalid(unknown, "is not a field of this; there are graceSeconds and secret"));
@@ -59,5 +55,5 @@ impl Api {
 }
 
 fn invalid(path: &str, message: impl Into<String>) -> Error {
-    Error::Invalid(vec![Fault { document: 0, path: path.to_owned(), message: message.into() }])
+    Error::invalid(vec![Fault { document: 0, path: path.to_owned(), message: message.into() }])
 }

@@ -43,7 +43,7 @@ impl Api {
 
     pub(super) async fn put(&self, kind: ResourceKind, call: &Call) -> Reply {
         let of = Ref::new(kind, &call.name);
-        let mut document = read_one(&call.body, call.format()).map_err(Error::Invalid)?;
+        let mut document = read_one(&call.body, call.format())?;
         address(&mut document, &of)?;
         let conditions = conditions(call, &of)?;
         self.one(call, Work::Documents(vec![document]), conditions).await
@@ -51,7 +51,7 @@ impl Api {
 
     pub(super) async fn patch(&self, kind: ResourceKind, call: &Call) -> Reply {
         let of = Ref::new(kind, &call.name);
-        let mut patch = read_one(&call.body, call.format()).map_err(Error::Invalid)?;
+        let mut patch = read_one(&call.body, call.format())?;
         address(&mut patch, &of)?;
         let conditions = conditions(call, &of)?;
         self.one(call, Work::Patch { of, patch }, conditions).await
@@ -98,13 +98,13 @@ fn shown(written: &Written, is_dry: bool) -> Value {
 fn address(document: &mut Value, of: &Ref) -> Result<(), Error> {
     let Value::Object(map) = document else {
         let message = "a document must be an object".to_owned();
-        return Err(Error::Invalid(vec![Fault { document: 0, path: of.to_string(), message }]));
+        return Err(Error::invalid(vec![Fault { document: 0, path: of.to_string(), message }]));
     };
     for (field, own) in [("kind", of.kind.as_str()), ("name", of.name.as_str())] {
         let said = map.entry(field).or_insert_with(|| Value::String(own.to_owned()));
         if said.as_str() != Some(own) {
             let message = format!("the path says `{own}`; say the same or leave it out");
-            return Err(Error::Invalid(vec![Fault { document: 0, path: format!("{of}.{field}"), message }]));
+            return Err(Error::invalid(vec![Fault { document: 0, path: format!("{of}.{field}"), message }]));
         }
     }
     Ok(())

@@ -147,7 +147,7 @@ fn documents_as_one(state: &State, documents: &[Value], vault: &mut Vault) -> Re
         .filter(|(_, entry)| entry.outcome != Outcome::Unchanged)
         .filter_map(|(document, entry)| unopenable(document, &entry.resource, vault))
         .collect();
-    if faults.is_empty() { Ok(Prepared::of(state, proposal.entries)) } else { Err(Refusal::Invalid(faults)) }
+    if faults.is_empty() { Ok(Prepared::of(state, proposal.entries)) } else { Err(Refusal::Invalid(faults.into())) }
 }
 
 /// What comes sealed must open: a proxy that cannot open it would only find out when it is needed.
@@ -165,7 +165,7 @@ fn delete(state: &State, of: &Ref) -> Result<Prepared, Refusal> {
     let changes = vec![Change::Delete(of.clone())];
     let faults = state.check(&changes);
     if !faults.is_empty() {
-        return Err(Refusal::InUse { of: of.clone(), faults });
+        return Err(Refusal::InUse { of: of.clone(), faults: faults.into() });
     }
     Ok(Prepared { changes, entries: Vec::new(), revisions: Vec::new() })
 }
@@ -181,7 +181,7 @@ fn rotate(
     let key = held_key(state, name)?;
     let fault = |message: String| {
         let path = format!("{}.secret", Ref::new(ResourceKind::Key, name));
-        Refusal::Invalid(vec![Fault { document: 0, path, message }])
+        Refusal::Invalid(vec![Fault { document: 0, path, message }].into())
     };
     let minted = match secret {
         Some(_) => None,

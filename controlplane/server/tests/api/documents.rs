@@ -113,6 +113,19 @@ async fn ten_thousand_faults_are_counted_and_a_thousand_told() {
 }
 
 #[tokio::test]
+async fn no_more_faults_are_kept_than_anybody_reads_and_the_rest_is_counted() {
+    let house = House::start().await;
+    let refused = house.call("POST", "/v1/apply", format!("[{}1]", "1,".repeat(29_999))).await.is(400).json();
+    assert_eq!(refused["error"]["faults"].as_array().unwrap().len(), 1000);
+    assert_eq!(refused["error"]["faultsOmitted"], 29_000);
+    assert!(refused["error"]["message"].as_str().unwrap().starts_with("30000 faults"));
+
+    let refused = house.call("POST", "/v1/apply", format!("[{}1]", "1,".repeat(200_000))).await.is(413).json();
+    assert_eq!(refused["error"]["code"], "too_large");
+    assert!(refused["error"]["message"].as_str().unwrap().contains("in parts"));
+}
+
+#[tokio::test]
 async fn credentials_and_secrets_can_never_be_read_back() {
     let house = House::start().await;
     house.apply(DOCUMENTS).await.is(200);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::fail::Fail;
-use crate::process::{self, Place};
+use crate::process::{self, Place, Process};
 use crate::stack::{self, ControlPlane, Home, Proxy};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,7 +32,10 @@ pub struct Loading {
 #[derive(Debug, Clone, Copy)]
 pub struct Spent {
     pub control_plane_us: f64,
-    pub proxy_us: f64,
+    /// Of the proxy that was there first.
+    pub first_us: f64,
+    /// Of the proxy that came last.
+    pub last_us: f64,
 }
 
 #[must_use]
@@ -94,15 +97,24 @@ impl Fleet {
     }
 
     pub fn spending<T>(&self, work: impl FnOnce() -> Result<T, Fail>) -> Result<(T, Spent), Fail> {
-        let read = || -> Result<(u64, u64), Fail> {
-            let of = |pid| process::cpu_ns(&[pid]).ok_or_else(|| Fail::new("a plane has ended"));
-            let first = self.proxies.first().ok_or_else(|| Fail::new("no proxy"))?;
-            Ok((of(self.control_plane.process.pid())?, of(first.process.pid())?))
+        let read = || -> Result<[u64; 3], Fail> {
+            let of = |process: Option<&Process>| process::cpu_ns(&[process?.pid()]);
+            let proxy = |proxy: Option<&Proxy>| of(proxy.map(|proxy| &proxy.process));
+            let all = [of(Some(&self.control_plane.process)), proxy(self.proxies.first()), proxy(self.proxies.last())];
+            let [Some(control_plane), Some(first), Some(last)] = all else {
+                return Err(Fail::new("a plane has ended"));
+            };
+            Ok([control_plane, first, last])
         };
         let before = read()?;
         let made = work()?;
         let after = read()?;
-        let micros = |after: u64, before: u64| Duration::from_nanos(after.saturating_sub(before)).as_secs_f64() * 1e6;
-        Ok((made, Spent { control_plane_us: micros(after.0, before.0), proxy_us: micros(after.1, before.1) }))
+        let mut spent = after
+            .iter()
+            .zip(&before)
+            .map(|(after, before)| Duration::from_nanos(after.saturating_sub(*before)).as_secs_f64() * 1e6);
+        let mut next = || spent.next().unwrap_or(f64::NAN);
+        let spent = Spent { control_plane_us: next(), first_us: next(), last_us: next() };
+        Ok((made, spent))
     }
 }

@@ -6,7 +6,14 @@ fn any(text: &str) -> Vec<Value> {
 }
 
 fn faults(text: &str) -> Vec<Fault> {
-    read(text.as_bytes(), Format::Any).unwrap_err()
+    invalid(read(text.as_bytes(), Format::Any).unwrap_err())
+}
+
+fn invalid(error: Error) -> Vec<Fault> {
+    match error {
+        Error::Invalid(faults) => faults.into_told(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -63,7 +70,7 @@ fn depth_is_bounded() {
     let deep = format!("a: {}{}", "[".repeat(1000), "]".repeat(1000));
     assert_eq!(faults(&deep).len(), 1);
     let deep = format!("{{\"a\": {}{}}}", "[".repeat(1000), "]".repeat(1000));
-    assert_eq!(read(deep.as_bytes(), Format::Json).unwrap_err().len(), 1);
+    assert_eq!(invalid(read(deep.as_bytes(), Format::Json).unwrap_err()).len(), 1);
 }
 
 #[test]
@@ -78,6 +85,34 @@ fn what_is_said_to_be_json_is_not_read_as_yaml() {
 fn one_document_is_one() {
     assert!(read_one(b"kind: Team", Format::Any).is_ok());
     for text in ["", "# nothing", "[]", "a: 1\n---\na: 2\n"] {
-        assert_eq!(read_one(text.as_bytes(), Format::Any).unwrap_err().len(), 1, "{text}");
+        assert_eq!(invalid(read_one(text.as_bytes(), Format::Any).unwrap_err()).len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn documents_are_bounded_however_they_are_written() {
+    let list = |n: usize| format!("[{}]", vec!["1"; n].join(","));
+    assert_eq!(any(&list(DOCUMENTS_MAX)).len(), DOCUMENTS_MAX);
+    let (half, n) = (list(DOCUMENTS_MAX / 2), DOCUMENTS_MAX + 1);
+    for (text, format) in [
+        (list(n), Format::Any),
+        (format!("{half}\n{half}\n[1]"), Format::Json),
+        ("1\n".repeat(n), Format::Json),
+        (format!("{{\"kind\": {}}}", list(n)), Format::Json),
+        ("---\n1\n".repeat(n), Format::Yaml),
+        ("- 1\n".repeat(n), Format::Yaml),
+    ] {
+        let refused = read(text.as_bytes(), format);
+        let start = text.chars().take(20).collect::<String>();
+        assert!(matches!(&refused, Err(Error::TooLarge(why)) if why == TOO_MANY), "{start} {format:?}");
+    }
+}
+
+#[test]
+fn unreadable_documents_are_counted_and_no_more_told_than_anybody_reads() {
+    let n = Faults::TOLD_MAX + 5;
+    match read("---\n[\n".repeat(n).as_bytes(), Format::Yaml) {
+        Err(Error::Invalid(faults)) => assert_eq!((faults.len(), faults.count()), (Faults::TOLD_MAX, n)),
+        other => panic!("{other:?}"),
     }
 }
