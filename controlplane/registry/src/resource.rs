@@ -10,7 +10,7 @@ mod user;
 
 use std::fmt;
 
-pub use key::{BadGlob, Glob, Key, Previous};
+pub use key::{Glob, Key, Previous};
 pub use metadata::Metadata;
 pub use model::{Model, Target};
 pub use provider::{Demo, Http, Provider, Reach, Sealed, Timeouts};

@@ -1,17 +1,7 @@
 //! Patterns over names: `*` is any run of characters, `?` is any one.
 
 use vocab::ModelName;
-use vocab::name::NAME_BYTES_MAX;
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadGlob {
-    #[error("a pattern must not be empty")]
-    Empty,
-    #[error("a pattern has at most {NAME_BYTES_MAX} bytes")]
-    TooLong,
-    #[error("a pattern is made of the characters of names, * and ?; {0:?} is not among them")]
-    Character(char),
-}
+use vocab::name::{BadPattern, check_pattern};
 
 /// A pattern made of the characters of names only: what else it might hold is a language we do not speak, and
 /// whoever wrote it meant something by it.
@@ -19,17 +9,8 @@ pub enum BadGlob {
 pub struct Glob(Box<str>);
 
 impl Glob {
-    pub fn new(text: &str) -> Result<Glob, BadGlob> {
-        if text.is_empty() {
-            return Err(BadGlob::Empty);
-        }
-        if text.len() > NAME_BYTES_MAX {
-            return Err(BadGlob::TooLong);
-        }
-        match text.chars().find(|c| !c.is_ascii_alphanumeric() && !"._:/@+-*?".contains(*c)) {
-            Some(character) => Err(BadGlob::Character(character)),
-            None => Ok(Glob(Box::from(text))),
-        }
+    pub fn new(text: &str) -> Result<Glob, BadPattern> {
+        check_pattern(text).map(|()| Glob(Box::from(text)))
     }
 
     #[must_use]
@@ -48,7 +29,7 @@ impl Glob {
 pub struct Globs(Box<[Glob]>);
 
 impl Globs {
-    pub fn new<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Globs, BadGlob> {
+    pub fn new<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Globs, BadPattern> {
         texts.into_iter().map(Glob::new).collect::<Result<_, _>>().map(Globs)
     }
 
@@ -151,10 +132,10 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused_with_a_reason() {
-        assert_eq!(Glob::new(""), Err(BadGlob::Empty));
-        assert_eq!(Glob::new(&"*".repeat(201)), Err(BadGlob::TooLong));
+        assert_eq!(Glob::new(""), Err(BadPattern::Empty));
+        assert_eq!(Glob::new(&"*".repeat(201)), Err(BadPattern::TooLong));
         for (text, character) in [("gpt-[34]", '['), ("{a,b}", '{'), ("!gpt", '!'), ("a b", ' '), ("é*", 'é')] {
-            assert_eq!(Glob::new(text), Err(BadGlob::Character(character)), "{text}");
+            assert_eq!(Glob::new(text), Err(BadPattern::Character(character)), "{text}");
         }
     }
 }

@@ -24,7 +24,7 @@ mod table;
 
 pub use apply::{Applied, Open, OutOfStep};
 pub use caller::{caller, spelled};
-pub use glob::{BadGlob, Glob, Globs};
+pub use glob::{Glob, Globs};
 pub use keys::{Key, Metadata};
 pub use model::{Gap, Model, Skipped, Target};
 pub use provider::{Demo, Http, Provider, Reach, Timeouts};

@@ -8,8 +8,8 @@ use vocab::name::BadName;
 use vocab::url::BadUrl;
 use vocab::{Kind, PolicyId};
 
-use crate::glob::BadGlob;
 use crate::table::Row;
+use vocab::name::BadPattern;
 
 /// A resource in quarantine. What depends on it refuses; the rest goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub(crate) enum Fault {
     #[error("it has no targets")]
     NoTargets,
     #[error("it holds a bad pattern: {0}")]
-    Glob(#[from] BadGlob),
+    Glob(#[from] BadPattern),
     #[error("its policy {0} is not here, or was not understood")]
     Policy(PolicyId),
 }

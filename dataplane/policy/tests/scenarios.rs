@@ -128,7 +128,7 @@ fn what_is_broken_closes_itself_and_nothing_else() {
             (2, "it has no targets", false),
             (
                 3,
-                "it holds a bad pattern: a pattern is made of the characters of names, * and ?; '[' is not among them",
+                "it holds a bad pattern: a pattern is made of the characters of model names, `*` and `?`; '[' is not among them",
                 false
             ),
             (4, format!("its policy {newer} is not here, or was not understood").as_str(), false),
@@ -398,7 +398,7 @@ fn what_is_not_understood_is_named_with_its_reason() {
         (model("m", &[("a b", "m")]), "it holds a bad name: "),
         (model("m", &[("p", "")]), "it holds a bad name: a name must not be empty"),
         (rights("no team!", &["*"]).1, "it holds a bad name: "),
-        (rights("t", &[""]).1, "it holds a bad pattern: a pattern must not be empty"),
+        (rights("t", &[""]).1, "it holds a bad pattern: a pattern must not be empty; `*` allows every model"),
     ] {
         let applied = Snapshot::empty().apply(&World::new([resource.clone()]).full(1), &world::open).unwrap();
         assert_eq!(applied.rejected_new.len(), 1, "{expected}");

@@ -37,6 +37,30 @@ pub fn check_name(text: &str) -> Result<(), BadName> {
     }
 }
 
+/// The rule for patterns of names, in which `*` is any run of characters and `?` is one. Both planes hold to it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadPattern {
+    #[error("a pattern must not be empty; `*` allows every model")]
+    Empty,
+    #[error("a pattern has at most {NAME_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("a pattern is made of the characters of model names, `*` and `?`; {0:?} is not among them")]
+    Character(char),
+}
+
+pub fn check_pattern(text: &str) -> Result<(), BadPattern> {
+    if text.is_empty() {
+        return Err(BadPattern::Empty);
+    }
+    if text.len() > NAME_BYTES_MAX {
+        return Err(BadPattern::TooLong);
+    }
+    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !"._:/@+-*?".contains(*c)) {
+        Some(character) => Err(BadPattern::Character(character)),
+        None => Ok(()),
+    }
+}
+
 /// A provider's own names follow the provider's rules; ours is only that they are printable and bounded.
 fn check_upstream(text: &str) -> Result<(), BadName> {
     if text.is_empty() {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use vocab::name::NAME_BYTES_MAX;
+use vocab::name::{BadPattern, check_pattern};
 use vocab::{KeyHash, KeyId, KeyName, TeamName, Timestamp, UserName};
 
 use super::{Metadata, Need, ResourceKind, Site};
@@ -65,28 +65,9 @@ impl Key {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Glob(Box<str>);
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadGlob {
-    #[error("a pattern must not be empty; `*` allows every model")]
-    Empty,
-    #[error("a pattern has at most {NAME_BYTES_MAX} bytes")]
-    TooLong,
-    #[error("a pattern is made of the characters of model names, `*` and `?`; {0:?} is not among them")]
-    Character(char),
-}
-
 impl Glob {
-    pub fn new(text: &str) -> Result<Glob, BadGlob> {
-        if text.is_empty() {
-            return Err(BadGlob::Empty);
-        }
-        if text.len() > NAME_BYTES_MAX {
-            return Err(BadGlob::TooLong);
-        }
-        match text.chars().find(|c| !c.is_ascii_alphanumeric() && !"._:/@+-*?".contains(*c)) {
-            Some(character) => Err(BadGlob::Character(character)),
-            None => Ok(Glob(Box::from(text))),
-        }
+    pub fn new(text: &str) -> Result<Glob, BadPattern> {
+        check_pattern(text).map(|()| Glob(Box::from(text)))
     }
 
     #[must_use]

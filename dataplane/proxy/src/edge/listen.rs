@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -168,7 +168,7 @@ fn left(start: &[u8]) -> u64 {
     u64::try_from(H2_PREFACE.len().saturating_sub(start.len())).unwrap_or_default()
 }
 
-async fn speak<S>(core: Rc<Core>, socket: Socket<S>, progress: Rc<Progress>, second: bool, mut stopping: Stopping)
+async fn speak<S>(core: Rc<Core>, socket: Socket<S>, progress: Rc<Progress>, second: bool, stopping: Stopping)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -185,29 +185,31 @@ where
             .max_concurrent_streams(H2_STREAMS_MAX)
             .max_pending_accept_reset_streams(H2_RESETS_PENDING_MAX)
             .max_header_list_size(16 << 10);
-        let mut connection = pin!(builder.serve_connection(io, service));
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => return,
-            () = stopping.wait() => connection.as_mut().graceful_shutdown(),
-        }
-        tokio::select! {
-            _ = connection => {}
-            () = progress.rested() => {}
-        }
+        let connection = pin!(builder.serve_connection(io, service));
+        until_told(connection, |connection| connection.graceful_shutdown(), &progress, stopping).await;
     } else {
         let mut builder = http1::Builder::new();
         builder.max_headers(HEADERS_MAX).max_header_size(HEAD_BYTES_MAX);
-        let mut connection = pin!(builder.serve_connection(io, service));
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => return,
-            () = stopping.wait() => connection.as_mut().graceful_shutdown(),
-        }
-        tokio::select! {
-            _ = connection => {}
-            () = progress.rested() => {}
-        }
+        let connection = pin!(builder.serve_connection(io, service));
+        until_told(connection, |connection| connection.graceful_shutdown(), &progress, stopping).await;
+    }
+}
+
+/// Serves a connection to its end; when told to stop, to the end of what is going on.
+async fn until_told<C: Future>(
+    mut connection: Pin<&mut C>,
+    wind_down: impl FnOnce(Pin<&mut C>),
+    progress: &Progress,
+    mut stopping: Stopping,
+) {
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = stopping.wait() => wind_down(connection.as_mut()),
+    }
+    tokio::select! {
+        _ = connection => {}
+        () = progress.rested() => {}
     }
 }
 
